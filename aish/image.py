@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
     from aish.lean import Image, State
 
-FORMAT = b"aish 3\r\n"
-"""What an image begins with, as bin/aish wants it: another number for each change of what follows."""
-_FIRST = ("aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builtins.simple", "aish.lean")
-"""These, and what they import, are part of every start. The last one is what reads the image."""
+READER = "aish.lean"
+"""The module that reads the image. Its code is what the image begins with, so that the two are of one release."""
+_READER_BYTES = 1 << 14
+"""bin/aish reads as many."""
+_FIRST = ("aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builtins.simple")
+"""These, and what they import, are part of every start."""
+_PIECE_BYTES = 1 << 16
+"""The code of every start is read in pieces: more at once would be new memory, whose pages cost more than reading."""
 _TOGETHER = "aish.lang.common"
 """What it imports is loaded with it, not one by one."""
 _LATER = ("aish.lang", "aish.lang.builtins", "aish.shell")
@@ -39,28 +43,46 @@ def keep(packages: str, path: str) -> None:
     record = _record(packages)
     if record is None or not os.access(folder if os.path.isdir(folder) else packages, os.W_OK):
         return
-    first = ["__future__", "aish", *_imported(_FIRST)]  # this module has these two already
+    first = ["aish", *_imported(_FIRST)]  # this module has that already
     together = _imported([_TOGETHER])
-    states = {name: _state(_source(name)) for name in first}  # before the code is read: a change meanwhile is noticed
+    states = {
+        name: _state(_source(name)) for name in [*first, READER]
+    }  # before the code is read: a change meanwhile is noticed
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
-    blobs: list[bytes] = []
+    blobs = _pieces([(name, states[name][0], _bare_code(name)) for name in first])
     image: Image = {
+        "path": path,
         "python": sys.version,
         "added": [packages] if root == packages else [packages, root],
         "files": [_state(record), *states.values()],
-        "first": [(name, states[name][0], _bare_code(name)) for name in first],
+        "first": [len(blob) for blob in blobs],
         "later": {},
     }
-    length = 0
+    length = sum(image["first"])
     for name in _submodules():
         if name not in first:
-            names, code = (together, _bare_code) if name == _TOGETHER else ([name], _code)
+            names = together if name == _TOGETHER else [name]
             files = [_state(_source(one)) for one in names]
-            blobs.append(dumps([(one, state[0], code(one)) for one, state in zip(names, files, strict=True)]))
+            modules = [(one, state[0], _bare_code(one)) for one, state in zip(names, files, strict=True)]
+            blobs.append(dumps(modules))
             image["later"][name] = (files, length, len(blobs[-1]))
             length += len(blobs[-1])
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
-    _replace(path, b"".join([FORMAT, len(head).to_bytes(8, "little"), head, *blobs]))
+    reader = dumps(_bare_code(READER)).ljust(_READER_BYTES, b"\0")
+    if len(reader) == _READER_BYTES:
+        _replace(path, b"".join([reader, len(head).to_bytes(8, "little"), head, *blobs]))
+
+
+def _pieces(modules: list[tuple[str, str, CodeType]]) -> list[bytes]:
+    """Modules, some of them together at a time, in their order."""
+    found: list[bytes] = []
+    some: list[tuple[str, str, CodeType]] = []
+    for module in modules:
+        if some and len(dumps([*some, module])) > _PIECE_BYTES:
+            found.append(dumps(some))
+            some = []
+        some.append(module)
+    return [*found, dumps(some)]
 
 
 class _Recorder:
@@ -118,13 +140,6 @@ def _source(name: str) -> str:
     return spec.origin
 
 
-def _code(name: str) -> CodeType:
-    spec = find_spec(name)
-    assert spec is not None
-    code: CodeType = spec.loader.get_code(name)  # type: ignore[union-attr]  # a loader of source files
-    return code
-
-
 def _bare_code(name: str) -> CodeType:
     """The code without what only readers and the type checker want of it, which would be read and made at each start:
     documentation (of built-ins `help` shows it), annotations, what stands under TYPE_CHECKING."""
@@ -153,7 +168,7 @@ def _bare(statement: ast.stmt, silent: bool) -> list[ast.stmt]:
     match statement:
         case ast.Expr(value=ast.Constant(value=str())) if silent:
             return []
-        case ast.AnnAssign(value=None):
+        case ast.AnnAssign(value=None) | ast.ImportFrom(module="__future__"):
             return []
         case ast.AnnAssign(target=target, value=ast.expr() as value):
             return [ast.copy_location(ast.Assign(targets=[target], value=value), statement)]

@@ -1,21 +1,24 @@
 """A lean start: the modules that every shell needs come out of one file, and nothing else is looked at.
 
 The launcher (bin/aish) has Python start without `site`: no .pth file is read, and the environment's PYTHON* variables
-count for the programs that a shell starts, not for itself. It reads the image that `aish.image` has written, executes
-this module out of it and asks whether the image is still true. What a lean start does not find, `aish.packages` does.
-
-No `from __future__` here: that would be the one import of a file that is not in the image.
+count for the programs that a shell starts, not for itself. It executes this module, which the image that `aish.image`
+has written begins with, and asks whether that is still true. What a lean start does not find, `aish.packages` does.
 """
+
+from __future__ import annotations
 
 import posix
 import sys
 from _frozen_importlib import FrozenImporter, ModuleSpec
 from _frozen_importlib_external import PathFinder, SourceFileLoader
+from gc import disable
 from marshal import loads
-from posix import O_CLOEXEC, O_RDONLY, close, open, pread, stat
+from posix import O_CLOEXEC, O_RDONLY, close, fstat, open, pread, stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from os import stat_result
     from types import CodeType, ModuleType
     from typing import Any, TypedDict
 
@@ -25,34 +28,48 @@ if TYPE_CHECKING:
     class Image(TypedDict):
         """What `aish.image` keeps: it has to be what marshal can write."""
 
+        path: str
+        """Where it was written: in an environment that was copied it would be another one's."""
         python: str
         added: list[str]
         """Folders behind Python's own in sys.path."""
         files: list[State]
         """What must not have changed since."""
-        first: list[tuple[str, str, CodeType]]
-        """Modules that are always needed: name, file, code. Each stands behind those that it imports."""
+        first: list[int]
+        """Lengths of the pieces with the modules that are always needed. Each stands behind those that it imports."""
         later: dict[str, tuple[list[State], int, int]]
-        """Modules that may be: their files, and where in the image they are and how long. Of one that only brings
+        """Modules that may be: their files, and where behind the head they are and how long. Of one that only brings
         others together these stand before it."""
+
+    Module = tuple[str, str, CodeType]
+    """Name, file, code."""
+
+_SHELL = "aish.shell"
+"""Who imports it needs all of the first modules, and not some verb."""
+READER_BYTES = 1 << 14
+"""This module's code; behind it the head, an Image, and behind that the pieces, lists of modules."""
 
 
 class _Loader(SourceFileLoader):
     """Of a module whose code is here already."""
 
-    code: "CodeType"
+    code: CodeType
+    then: Callable[[], None] | None = None
+    """What is done once it is loaded."""
 
-    def exec_module(self, module: "ModuleType") -> None:
+    def exec_module(self, module: ModuleType) -> None:
         exec(self.code, module.__dict__)  # noqa: S102  what importing is
+        if self.then is not None:
+            self.then()
 
 
 class _Kept:
-    """The first finder: modules of the image."""
+    """The first finder: modules of the image `path`, whose pieces begin at `begin`; `found` is the state of that."""
 
-    def __init__(self, image: "Image", path: str, end: int) -> None:
-        self.first, self.later = image["first"], image["later"]
-        self.path, self.end = path, end
-        self.places = {module[0]: place for place, module in enumerate(self.first)}
+    def __init__(self, image: Image, first: list[Module], path: str, begin: int, found: stat_result) -> None:
+        self.first, self.later = first, image["later"]
+        self.path, self.begin, self.found = path, begin, found
+        self.places = {module[0]: place for place, module in enumerate(first)}
         self.loaded = 0
         """How many of the first modules are."""
 
@@ -62,26 +79,48 @@ class _Kept:
             for number in range(self.loaded, place):
                 _load(*self.first[number])
             self.loaded = max(self.loaded, place + 1)
-            return _spec(*self.first[place])
+            spec = _spec(*self.first[place])
+            if name == _SHELL:
+                spec.loader.then = self._load_rest  # type: ignore[union-attr]
+            return spec
         if name not in self.later:
             return None
         states, offset, length = self.later[name]
-        if not all(map(_unchanged, states)):
+        modules = self._modules(offset, length) if all(map(_unchanged, states)) else None
+        if modules is None:
             return None
-        *others, last = self._modules(offset, length)
+        *others, last = modules
         for other in others:
             _load(*other)
         return _spec(*last)
 
-    def _modules(self, offset: int, length: int) -> "list[tuple[str, str, CodeType]]":
-        fd = open(self.path, O_RDONLY | O_CLOEXEC)
+    def _load_rest(self) -> None:
+        """All the first modules: looking for each costs as much as loading it."""
+        for module in self.first[self.loaded :]:
+            _load(*module)
+        self.loaded = len(self.first)
+
+    def _modules(self, offset: int, length: int) -> list[Module] | None:
+        """A piece; None where the image was deleted or replaced since the start: places are others in a new one."""
         try:
-            return loads(pread(fd, length, self.end + offset))  # type: ignore[no-any-return]  # noqa: S302
+            fd = open(self.path, O_RDONLY | O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return _piece(fd, self.begin + offset, length) if _same(fstat(fd), self.found) else None
         finally:
             close(fd)
 
 
-def _load(name: str, file: str, code: "CodeType") -> None:
+def _piece(fd: int, offset: int, length: int) -> list[Module]:
+    return loads(pread(fd, length, offset))  # type: ignore[no-any-return]  # noqa: S302  of ours
+
+
+def _same(one: stat_result, other: stat_result) -> bool:
+    return one.st_ino == other.st_ino and one.st_mtime_ns == other.st_mtime_ns and one.st_size == other.st_size
+
+
+def _load(name: str, file: str, code: CodeType) -> None:
     """What importing does, without all that is looked at for modules in general: a third of the time."""
     if name not in sys.modules:
         spec = _spec(name, file, code)
@@ -99,7 +138,7 @@ def _load(name: str, file: str, code: "CodeType") -> None:
             setattr(sys.modules[parent], tail, module)
 
 
-def _spec(name: str, file: str, code: "CodeType") -> ModuleSpec:
+def _spec(name: str, file: str, code: CodeType) -> ModuleSpec:
     loader = _Loader(name, file)
     loader.code = code
     spec = ModuleSpec(name, loader, origin=file)
@@ -155,30 +194,34 @@ def _whole_os(name: str) -> object:
         raise AttributeError(f"module 'os' has no attribute '{name}'") from None
 
 
-def enter(image: "Image", path: str, end: int) -> bool:
-    """Have imports use the image, whose modules that may be needed follow at `end` in the file `path`; False where it
-    is not true any more."""
-    if image["python"] != sys.version or not _of(image["added"][0], path) or not all(map(_unchanged, image["files"])):
-        return False
+def enter(path: str) -> bool:
+    """Have imports use the image `path`; False where it is not true any more.
+
+    Raises OSError, and what marshal does for a file that was cut off."""
+    disable()  # what is loaded stays: looking through it again and again takes a twelfth of the start
+    fd = open(path, O_RDONLY | O_CLOEXEC)
+    try:
+        size = int.from_bytes(pread(fd, 8, READER_BYTES), "little")
+        image: Image = loads(pread(fd, size, READER_BYTES + 8))  # noqa: S302  of ours
+        if image["path"] != path or image["python"] != sys.version or not all(map(_unchanged, image["files"])):
+            return False
+        begin = at = READER_BYTES + 8 + size
+        first: list[Module] = []
+        for length in image["first"]:
+            first += _piece(fd, at, length)
+            at += length
+        kept = _Kept(image, first, path, begin, fstat(fd))
+    finally:
+        close(fd)
     if "os" not in sys.modules:
         _half_os()
     sys.path += image["added"]
-    sys.meta_path.insert(0, _Kept(image, path, end))
+    sys.meta_path.insert(0, kept)
     sys.meta_path.append(Rest(image["added"]))
     return True
 
 
-def _of(packages: str, path: str) -> bool:
-    """Whether the image `path` lies where it was made. One that came along with a copy of the installation is true to
-    the files of the other one, which would run in place of ours."""
-    try:
-        made, found = stat(packages), stat(path[: path.rindex("/__pycache__/")])
-    except OSError:
-        return False
-    return (made.st_ino, made.st_dev) == (found.st_ino, found.st_dev)
-
-
-def _unchanged(state: "State") -> bool:
+def _unchanged(state: State) -> bool:
     path, mtime_ns, size_bytes = state
     try:
         found = stat(path)

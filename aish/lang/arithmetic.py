@@ -21,7 +21,6 @@ from aish.lang.arithmetic_tokens import (
     wrap,
     wrapped,
 )
-from aish.lang.arrays import Indexed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +59,11 @@ class Element:
                 from aish.lang.subscripts import resolve
 
                 name = resolve(rt, name)[0]
-            array = rt.vars.array(name) or Indexed()
+            array = rt.vars.array(name)
+        if array is None:
+            from aish.lang.arrays import Indexed
+
+            array = Indexed()
         key = self.key(rt, array)
         return name, array, array.place(key) if type(key) is int and key < 0 else key
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang.digits import saturated
 from aish.lang.text import quote_end
 

@@ -7,7 +7,7 @@ rules ({}, {a}, {a,b without an end) stays text.
 
 from __future__ import annotations
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang.text import is_name
 from aish.lang.tree import Literal, Parameter, Quoted, Tilde, Word
 from aish.lang.words import find_tilde

@@ -8,7 +8,7 @@ from aish.lang import (
     compile_assign,
     compile_compound,
     compile_redirect,
-    compile_transform,
+    compile_trim,
     matching,
 )
 from aish.lang.builtins import parameters, printf, test
@@ -19,7 +19,7 @@ __all__ = [
     "compile_assign",
     "compile_compound",
     "compile_redirect",
-    "compile_transform",
+    "compile_trim",
     "matching",
     "parameters",
     "printf",

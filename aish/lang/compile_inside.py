@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang import builtins
 from aish.lang.control import Break, Continue, Exit, Return, status_of
 from aish.lang.footprint import HARMLESS, Footprint, footprint

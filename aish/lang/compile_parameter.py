@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from aish.lang.compile_transform import Prepare
     from aish.lang.compile_word import Emit, Text
     from aish.lang.fields import Piece
     from aish.lang.runtime import Runtime
@@ -136,6 +137,10 @@ def _list_values(src: Source, node: Parameter) -> Values:
     """The values of a list, after the operator."""
     if node.op == "" or node.op == "#len" or node.op in CONDITIONAL:
         return values(node)
+    if node.op[0] in "#%":
+        from aish.lang import compile_trim
+
+        return _each(values(node), compile_trim.transform(src, node))
     from aish.lang import compile_transform
 
     if node.op[0] == "!":
@@ -144,8 +149,11 @@ def _list_values(src: Source, node: Parameter) -> Values:
         return compile_transform.sliced(src, node)
     if node.op in ("@A", "@K", "@k", "@a"):
         return compile_transform.described(node)
-    all_of = values(node)
-    prepare = compile_transform.transform(src, node)
+    return _each(values(node), compile_transform.transform(src, node))
+
+
+def _each(all_of: Values, prepare: Prepare) -> Values:
+    """What an operator makes of each value."""
 
     def run(rt: Runtime) -> list[str]:
         found = all_of(rt)
@@ -182,6 +190,10 @@ def text(src: Source, node: Parameter, quoted: bool) -> Text:
         return lambda rt: str(rt.locale.length(value(rt)))
     if op in CONDITIONAL:
         return _conditional(src, node, quoted)
+    if op[0] in "#%":
+        from aish.lang import compile_trim
+
+        return compile_trim.text(src, node)
     from aish.lang import compile_transform
 
     return compile_transform.text(src, node)
@@ -333,9 +345,13 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
 
 
 def _emit_conditional(src: Source, node: Parameter, kind: str, quoted: bool, found: Values, add: Emit) -> Emit:
-    """${@-word} and ${@+word}."""
+    """${@-word}, ${@+word}; of ${@?word} and ${@=word} the word is an error's."""
     assert node.argument is not None
     is_set = _list_is_set(node, found, kind)
+    if node.op in ("?", "="):
+        parts = [compile_word.text_part(src, part, quoted) for part in node.argument.parts]
+        fail = _otherwise(src, node, compile_word.as_text(compile_word.joined(parts)))
+        return lambda rt, pieces: add(rt, pieces) if is_set(rt) else pieces.append((QUOTED, fail(rt)))
     word = _one_at_least(compile_word.emit_word(src, node.argument, quoted), quoted)
     if node.op != "+":
         return lambda rt, pieces: (add if is_set(rt) else word)(rt, pieces)
@@ -371,7 +387,7 @@ def emit(src: Source, node: Parameter, quoted: bool) -> Emit:
 
         return compile_indirect.emit(src, node, quoted)
     kind = is_list(node)
-    if kind and node.op not in ("#len", "bad", "=", "?"):
+    if kind and node.op not in ("#len", "bad"):
         return _emit_list(src, node, kind, quoted)
     piece_kind = QUOTED if quoted else SPLIT
     if node.op not in ("-", "+"):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang import builtins, compile_word, process
 from aish.lang.descriptors import place, restore
 from aish.lang.footprint import is_pure

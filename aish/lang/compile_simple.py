@@ -117,9 +117,11 @@ def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.
     node = word.parts[0] if word.parts else None
     if type(node) is not Assign:
         return None
-    from aish.lang.compile_assign import compound, is_compound
+    from aish.lang.compile_assign import is_compound
 
     if is_compound(node):
+        from aish.lang.compile_array import compound
+
         return compile_word.Single(compound(src, node))
     if node.index is None and any(type(part) is Literal and "{" in part.text for part in node.value.parts):
         from aish.lang.compile_braces import braced

@@ -1,10 +1,12 @@
-"""Operators of ${..} that make something of a value: # % / ^ , ~ : @Q and the like; and ${!name[@]}, ${!name*}."""
+"""Operators of ${..} that make something of a value: / ^ , ~ : @Q and the like; and ${!name[@]}, ${!name*}.
+
+Those that trim it, # and %, are in compile_trim.
+"""
 
 from __future__ import annotations
 
 from aish.lang import compile_parameter, compile_word
 from aish.lang.fields import QUOTED
-from aish.lang.pattern import compiled
 from aish.lang.pattern_parse import from_octets, octets
 from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
@@ -35,15 +37,10 @@ def text(src: Source, node: Parameter) -> Text:
         return _substring(src, node)
     if op in ("@A", "@a"):
         return _description(src, node)
-    value = compile_parameter.required(src, node)
-    if op[0] in "#%":
-        constant = _trim(src, node)
-        if constant is not None:
-            change = constant
-            return lambda rt: change(value(rt))
     prepare = transform(src, node)
     if op[0] in "@/":
         return _if_set(src, node, prepare)
+    value = compile_parameter.required(src, node)
 
     def run(rt: Runtime) -> str:
         found = value(rt)
@@ -72,8 +69,6 @@ def _if_set(src: Source, node: Parameter, prepare: Prepare) -> Text:
 def transform(src: Source, node: Parameter) -> Prepare:
     """What the operator does to each value."""
     op = node.op
-    if op[0] in "#%":
-        return _trimming(src, node)
     if op[0] == "/":
         return _replacing(src, node)
     if op[0] == "@":
@@ -83,39 +78,6 @@ def transform(src: Source, node: Parameter) -> Prepare:
 
 def _pattern(src: Source, word: Word) -> Text:
     return compile_word.as_text(compile_word.pattern(src, word))
-
-
-# --------------------------------------------------------------------------------------- # ## % %%
-
-
-def _trim(src: Source, node: Parameter) -> Change | None:
-    """The whole change, where the pattern is constant."""
-    assert node.argument is not None
-    word = compile_word.pattern(src, node.argument)
-    if not isinstance(word, str):
-        return None
-    pattern = compiled(word)
-    method = pattern.without_prefix if node.op[0] == "#" else pattern.without_suffix
-    longest = len(node.op) == 2
-    return lambda value: method(value, longest)
-
-
-def _trimming(src: Source, node: Parameter) -> Prepare:
-    constant = _trim(src, node)
-    if constant is not None:
-        change = constant
-        return lambda rt: change
-    assert node.argument is not None
-    pattern = _pattern(src, node.argument)
-    longest = len(node.op) == 2
-    prefix = node.op[0] == "#"
-
-    def prepare(rt: Runtime) -> Change:
-        found = compiled(pattern(rt))
-        method = found.without_prefix if prefix else found.without_suffix
-        return lambda value: method(value, longest)
-
-    return prepare
 
 
 # ------------------------------------------------------------------------------------------ / ^ , ~

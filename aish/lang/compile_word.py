@@ -11,7 +11,7 @@ What is constant is computed here, once.
 from __future__ import annotations
 
 from aish.lang import compile_parameter
-from aish.lang.fields import LITERAL, QUOTED, SPLIT, build, build_one, pattern_of
+from aish.lang.fields import LITERAL, QUOTED, SPLIT, pattern_of
 from aish.lang.pattern import escape
 from aish.lang.tree import (
     Arithmetic,
@@ -368,6 +368,7 @@ def _holds_pattern(parts: list[Node]) -> bool:
 
 def _split_one(value: Text) -> Fields:
     """$x or $(..) alone: most values hold nothing to split at and no pattern."""
+    from aish.lang.splitting import build_one
 
     def run(rt: Runtime) -> list[str]:
         result = value(rt)
@@ -379,6 +380,8 @@ def _split_one(value: Text) -> Fields:
 
 
 def _general(emits: list[Emit]) -> Fields:
+    from aish.lang.splitting import build
+
     def run(rt: Runtime) -> list[str]:
         pieces: list[Piece] = []
         for add in emits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.lang.conditions import Conditions
+from aish.lang.assignments import Assignments
 from aish.lang.lexer import NEWLINE, NUMBER, OPERATOR, WORD, Token
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT, KEYWORD
 from aish.lang.scanner import OPERATOR as OPERATOR_MARK
@@ -21,6 +21,7 @@ from aish.lang.tree import (
     Select,
     Sequence,
     Subshell,
+    Test,
     While,
     Word,
 )
@@ -36,7 +37,7 @@ REDIRECTS = frozenset(["<", ">", ">|", ">>", "<<", "<<-", "<<<", "<&", ">&", "<>
 TERMINATORS = frozenset([";;", ";&", ";;&"])
 
 
-class Compounds(Conditions):
+class Compounds(Assignments):
     """Everything that a reserved word or a parenthesis opens."""
 
     def __init__(self, source: Source, more: Callable[[], str] | None = None, *, posix: bool = False) -> None:
@@ -50,6 +51,10 @@ class Compounds(Conditions):
     def redirect(self) -> Redirect:
         """The redirection under the eye."""
         raise NotImplementedError
+
+    def skip_newlines(self) -> None:
+        while self.tok.kind is NEWLINE:
+            self.advance()
 
     def keyword(self, wanted: str = "") -> None:
         """Consume a reserved word; with `wanted`, that one or an error."""
@@ -69,6 +74,12 @@ class Compounds(Conditions):
     def _close(self, word: str) -> None:
         self.keyword(word)
         self.opened.pop()
+
+    def test_command(self) -> Test:
+        """[[ expression ]]"""
+        from aish.lang.conditions import test_command
+
+        return test_command(self)
 
     def enclosed_command(self, opener: str, closer: str, kind: type[Group | Subshell]) -> Compound:
         start = self._open()

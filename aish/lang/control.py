@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.errors import AishError
+from aish.error import AishError
 
 
 class Unwind(BaseException):

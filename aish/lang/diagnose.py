@@ -8,13 +8,13 @@ build.aish:3:6: x: parameter not set
 
 from __future__ import annotations
 
-from aish.errors import SourceError
+from aish.error import SourceError
 from aish.lang.control import CommandError
 from aish.lang.source import WINDOWS, ParseError, ScriptError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.errors import AishError
+    from aish.error import AishError
     from aish.lang.runtime import Runtime
     from aish.lang.source import Site
 

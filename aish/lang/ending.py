@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang import signals
 from aish.lang.control import Break, Continue, Exit, Interrupted, Return, status_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang.compile import compile_command
 from aish.lang.control import CommandError, Exit, Interrupted, NothingMore, status_of
 from aish.lang.parser import Parser

@@ -26,15 +26,11 @@ from aish.lang.tree import (
     Sequence,
     Simple,
     Test,
-    TestBinary,
-    TestGroup,
-    TestJoin,
-    TestNot,
-    TestUnary,
     Tilde,
     While,
     Word,
 )
+from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import sys
 import time
 import zlib
 
-from aish.lang import tree
+from aish.lang import tree, tree_conditions
 from aish.lang.lexer import NEWLINE, Token
 from aish.lang.parser import Parser
 from aish.lang.source import Source
@@ -220,7 +220,9 @@ class _LateFunction(tree.Function):
 
 
 _KINDS: list[type[tree.Node]] = [
-    kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, tree.Node)
+    kind
+    for kind in (vars(tree) | vars(tree_conditions)).values()
+    if isinstance(kind, type) and issubclass(kind, tree.Node)
 ]
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 _SLOTS = [

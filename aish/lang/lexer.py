@@ -80,7 +80,7 @@ class Lexer(Dollars):
     def advance(self) -> Token:
         """Read the next token into `tok`."""
         self.previous_end = self.tok.end
-        self._blanks()
+        self.blanks()
         start = self.pos
         char = self.char()
         if not char:
@@ -97,7 +97,7 @@ class Lexer(Dollars):
             self.tok = self._word_token(start)
         return self.tok
 
-    def _blanks(self) -> None:
+    def blanks(self) -> None:
         """Skip blanks, line continuations and a comment."""
         while True:
             text, pos = self.text, self.pos

@@ -203,7 +203,7 @@ class Parser(Compounds):
         """In posix mode `time -p` is the program of that name."""
         if not self.posix:
             return True
-        self._blanks()
+        self.blanks()
         return self.char() != "-"
 
     def _time(self) -> Time:
@@ -284,7 +284,7 @@ class Parser(Compounds):
 
     def _compound_follows(self) -> bool:
         """Whether a compound command begins behind the token under the eye."""
-        self._blanks()
+        self.blanks()
         if self.char() == "(":
             return True
         ahead = 0
@@ -338,7 +338,7 @@ class Parser(Compounds):
             self.unexpected("a function's name")
         self.advance()
         if self.tok.text == "(" and self.tok.kind is OPERATOR:
-            self._blanks()
+            self.blanks()
             if self.char() == ")":  # and not a body in parentheses
                 return self._function(start, tok)
         return self._function_body(start, tok)

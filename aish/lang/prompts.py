@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from aish.errors import AishError
+from aish.error import AishError
 from aish.lang.digits import saturated
 from aish.lang.text import from_byte
 from aish.lang.trace import expand_prompt

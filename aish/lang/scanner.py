@@ -1,6 +1,6 @@
 """The cursor under lexer and parser: text that may still grow, marks for the highlighter, the error that stops.
 
-Scanner -> Words -> Dollars -> Lexer -> Conditions -> Parser are one object in six files. A shell's lexer
+Scanner -> Words -> Dollars -> Lexer -> Compounds -> Parser are one object in six files. A shell's lexer
 cannot be separated from its parser: a word contains commands ($(..)), which contain words.
 """
 

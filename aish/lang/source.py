@@ -6,7 +6,7 @@ place that was asked for, because the compiler asks in order.
 
 from __future__ import annotations
 
-from aish.errors import SourceError
+from aish.error import SourceError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

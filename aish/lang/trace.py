@@ -8,7 +8,7 @@ from aish.lang.text import escape_ansi, single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.compile_assign import Compound
+    from aish.lang.compile_array import Compound
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Runtime
     from aish.lang.tree import Node, Word

@@ -5,7 +5,7 @@
                 in assignments Target (name[subscript]=) and ArrayLiteral ((..))
     commands    Simple, Pipeline, Time, AndOr, Sequence, Background, Coprocess,
                 Subshell, Group, If, For, Select, Counting, While, Case, Function,
-                Test ([[ ]]), Calculation ((( )))
+                Test ([[ ]]; what stands in it is in tree_conditions), Calculation ((( )))
 
 A tree is built once by the parser, compiled once to closures, and never walked again.
 """
@@ -436,66 +436,6 @@ class Case(Compound):
         super().__init__(start)
         self.subject = subject
         self.arms = arms
-
-
-class TestJoin(Node):
-    """left && right, left || right inside [[ ]]."""
-
-    __slots__ = ("left", "op", "right")
-
-    def __init__(self, start: int, end: int, op: str, left: Node, right: Node) -> None:
-        self.start = start
-        self.end = end
-        self.op = op
-        self.left = left
-        self.right = right
-
-
-class TestNot(Node):
-    """! expression inside [[ ]]."""
-
-    __slots__ = ("inner",)
-
-    def __init__(self, start: int, end: int, inner: Node) -> None:
-        self.start = start
-        self.end = end
-        self.inner = inner
-
-
-class TestGroup(Node):
-    """( expression ) inside [[ ]]."""
-
-    __slots__ = ("inner",)
-
-    def __init__(self, start: int, end: int, inner: Node) -> None:
-        self.start = start
-        self.end = end
-        self.inner = inner
-
-
-class TestUnary(Node):
-    """-op word inside [[ ]]; a lone word is -n word."""
-
-    __slots__ = ("op", "word")
-
-    def __init__(self, start: int, end: int, op: str, word: Word) -> None:
-        self.start = start
-        self.end = end
-        self.op = op
-        self.word = word
-
-
-class TestBinary(Node):
-    """word op word inside [[ ]]."""
-
-    __slots__ = ("left", "op", "right")
-
-    def __init__(self, start: int, end: int, op: str, left: Word, right: Word) -> None:
-        self.start = start
-        self.end = end
-        self.op = op
-        self.left = left
-        self.right = right
 
 
 class Test(Compound):

@@ -134,7 +134,8 @@ def _live(argv: list[str], host: ShellHost) -> int:
     gc.freeze()
     gc.enable()
     gc.set_threshold(20_000, 50, 50)  # closures and trees live long, and fields die by themselves
-    rt = Runtime(host, environment(), version=VERSION)
+    given = environment()
+    rt = Runtime(host, given, version=VERSION)
     rt.signals.start()
     rt.interpreter = interpreter()
     try:
@@ -148,7 +149,7 @@ def _live(argv: list[str], host: ShellHost) -> int:
         rt.name = rt.program = sys.argv[0]
         if rt.program[0] != "/":
             rt.program = os.path.abspath(rt.program)
-    return settle(rt, lambda: _start(rt, host, found))
+    return settle(rt, lambda: _start(rt, host, found, given))
 
 
 def environment() -> dict[str, str]:
@@ -181,9 +182,9 @@ def interpreter() -> list[str]:
     return [sys.executable, *flags, program if program[0] == "/" else os.path.abspath(program)]
 
 
-def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
+def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]) -> int:
     """Set up what the environment and the arguments say, and run."""
-    _handed_options(rt)
+    _handed_options(rt, given)
     for letter, on in found.switches:
         options.turn_letters(rt, letter, on)
     for name, on in found.names:
@@ -214,12 +215,12 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     return run_source(rt, Source("stdin"), StandardInput(rt).more, main=True)
 
 
-def _handed_options(rt: Runtime) -> None:
+def _handed_options(rt: Runtime, given: dict[str, str]) -> None:
     """Options that a parent exported as SHELLOPTS and BASHOPTS are on here, too."""
-    for name in os.environ.get("SHELLOPTS", "").split(":"):
+    for name in given.get("SHELLOPTS", "").split(":"):
         if name in options.NAMES and name != "monitor":
             options.turn(rt, name, True)
-    handed = os.environ.get("BASHOPTS")
+    handed = given.get("BASHOPTS")
     if handed:
         from aish.lang import shopts
 

@@ -148,18 +148,18 @@ def _probe_v2(own: str, name: str, ours: Iterable[int]) -> tuple[str, frozenset[
         for pid in ours:
             write(f"{leaf}/cgroup.procs", str(pid))
         folder = _made(f"{scope}/{name}")
-        enable(scope)
+        _enable(scope)
     else:
         folder = _made(f"{own}/{name}")
     if not os.access(f"{folder}/cgroup.kill", os.W_OK) or not os.access(
         f"{os.path.dirname(folder)}/cgroup.procs", os.W_OK
     ):
         raise PermissionError(1, "groups can be made, but no process can be put in")
-    enable(folder)
+    _enable(folder)
     return folder, frozenset(_read(f"{folder}/cgroup.subtree_control").split()) & frozenset(WANTED)
 
 
-def enable(folder: str) -> None:
+def _enable(folder: str) -> None:
     """Controllers for the groups in `folder`, as far as the group above passes them on."""
     for controller in _read(f"{folder}/cgroup.controllers").split():
         if controller in WANTED:

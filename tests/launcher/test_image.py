@@ -81,6 +81,25 @@ def test_a_copy_of_the_installation_runs_its_own_files(kept: Installed, tmp_path
     assert is_lean(copy)
 
 
+def test_deleted_or_replaced_while_a_shell_runs(kept: Installed) -> None:
+    """Fault: the running shell reads a module where the old image had it, or dies of the file that is not there."""
+    script = '{}; [[ a == a ]] && echo $((1 + 1)); a=b; echo "${{a^}}"; case a in [a-c]) echo d ;; esac; kill -l 9'
+    for change in ('rm "$IMAGE"', 'cp "$IMAGE" "$IMAGE.new"; echo >>"$IMAGE.new"; mv "$IMAGE.new" "$IMAGE"'):
+        kept.out("-c", "true")
+        done = kept.run(kept.program, "-c", script.format(change), env=kept.environ | {"IMAGE": str(kept.image)})
+        assert (done.stdout, done.stderr) == ("2\nB\nd\nKILL\n", "")
+
+
+def test_a_shell_has_enough_of_half_of_os(kept: Installed) -> None:
+    """Fault: a look at os.environ at each start loads the other half."""
+    script = kept.home / "script"
+    script.write_text('f() { case $1 in *.gz) x=${1%.*} ;; esac; }\nf a.gz; [ "$x" = a ] && echo $((1 + 1)) >&2\n')
+    for words in (("-c", "true"), (str(script),)):
+        names = kept.modules(*words)
+        assert "aish.shell" in names
+        assert names & {"_collections_abc", "typing", "re"} == set()
+
+
 @pytest.mark.parametrize("rest", [b"", b"\x05", b"aish 2\r\n" + bytes(20), b"aish 3\r\n" + b"\xff" * 100, None])
 def test_damaged_one_is_replaced(rest: bytes | None, kept: Installed) -> None:
     whole = kept.image.read_bytes()

@@ -9,7 +9,7 @@ from aish.lang.tree import ArrayLiteral
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
-    from aish.lang.compile_assign import Compound, Entry
+    from aish.lang.compile_array import Compound, Entry
     from aish.lang.runtime import Runtime
     from aish.lang.scopes import Saved
     from aish.lang.tree import Node, Word
@@ -261,7 +261,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
     if not (wanted.on & {"a", "A"} or name in rt.vars.arrays) or "n" in wanted.on:
         return None
     from aish.lang import subscripts
-    from aish.lang.compile_assign import entries
+    from aish.lang.compile_array import entries
     from aish.lang.parser import Parser
     from aish.lang.source import ParseError, Source
     from aish.lang.tree import Simple
@@ -356,7 +356,7 @@ def _set(
 ) -> None:
     """Attributes, then the value, then what forbids values."""
     from aish.lang import subscripts
-    from aish.lang.compile_assign import fill
+    from aish.lang.compile_array import fill
 
     variables = rt.vars
     if "r" in wanted.off and name in variables.readonly:

@@ -8,10 +8,10 @@ import time
 
 from aish.lang.builtins.letters import with_values
 from aish.lang.builtins.line_reading import quick
+from aish.lang.builtins.read_fields import split_read
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.descriptors import MOST_FD
 from aish.lang.digits import saturated
-from aish.lang.fields import split_read
 from aish.lang.subscripts import follow, split, store
 from aish.lang.text import decode, encode, is_name
 

@@ -78,7 +78,7 @@ class Answers:
             import sqlite3
 
             from aish.config import folders
-            from aish.errors import AishError
+            from aish.error import AishError
             from aish.shell.history_file import HistoryFile
 
             try:
