@@ -83,5 +83,6 @@ async def answer(
         if isinstance(error, exceptions.OutputTokenLimitExceeded):
             raise
         cause = error.__cause__ or error
-        raise InputError(f"the answer is not by the schema, twice: {str(cause)[:300]}", hint=_HINT) from error
+        flaw = " ".join(str(cause).split())  # pydantic's words are lines
+        raise InputError(f"the answer is not by the schema, twice: {flaw[:300]}", hint=_HINT) from error
     return shown(done.output), done.all_messages()

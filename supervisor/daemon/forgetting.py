@@ -36,7 +36,7 @@ class Forgetting:
         table = self.daemon.table
         if len(table) <= KEEP_ENDED:
             return
-        ended = [process for process in table if process.row.ended and process.row.number]
+        ended = [process for process in table if process.row.ended and process.row.number > 0]
         if len(ended) > KEEP_ENDED:
             ended.sort(key=lambda process: process.row.ended_s or 0.0)
             oldest = ended[: len(ended) - KEEP_ENDED * 9 // 10]

@@ -15,7 +15,7 @@ from aish.errors import InputError
 from aish.supervisor.daemon import proc, tagged
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
-from aish.supervisor.daemon.table import check_name
+from aish.supervisor.daemon.table import OWN_IDS, check_name, own_number
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Rebuilding:
     def _row(self, id_: str, pid: int, start_ticks: int | None, argv: list[bytes], cwd: bytes, name: str) -> Row:
         return Row(
             id=id_,
-            number=int(id_[1:]) if id_[:1] == "p" and id_[1:].isdecimal() else 0,  # 0: the gateway
+            number=own_number(id_) if id_ in OWN_IDS else int(id_[1:]) if id_[1:].isdecimal() else 0,
             name=name,
             spec=SpecPart(argv=argv, cwd=cwd, name=name),
             lifecycle="running",

@@ -41,7 +41,7 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     id: str
     number: int
-    """The digits of the id; 0 for a part of aish itself."""
+    """The digits of the id; 0 or less for a part of aish itself."""
     name: str
     spec: SpecPart
     """As asked for, with current limits (`Limit` changes them here)."""

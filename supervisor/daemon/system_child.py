@@ -23,6 +23,7 @@ from aish.model.state import FAILED
 from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
+from aish.supervisor.daemon.table import own_number
 from aish.supervisor.holder import kernel
 from aish.wire.spec import LaunchPart, RestartPart, SpecPart
 
@@ -227,7 +228,7 @@ class SystemChild:
         )
         row = Row(
             id=self.id,
-            number=0,
+            number=own_number(self.id),
             name=self.id,
             spec=spec,
             created_s=now,

@@ -24,6 +24,11 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+-]{0,127}")
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._:/+-]+")
 
 
+def own_number(id_: str) -> int:
+    """The number of one of them: none of a process, and each has its own, by which the journal keeps its row."""
+    return -OWN_IDS.index(id_)
+
+
 class Table:
     """Names are unique among processes that have not ended; ids are never given twice."""
 

@@ -20,7 +20,7 @@ from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.rebuilding import Rebuilding
 from aish.supervisor.daemon.row import Row
-from aish.supervisor.daemon.table import OWN_IDS
+from aish.supervisor.daemon.table import OWN_IDS, own_number
 from aish.supervisor.daemon.watch import store_name
 from aish.supervisor.holder import kernel
 from aish.wire.part import ExitPart
@@ -42,6 +42,10 @@ class Takeover:
     def load(self, rows: Iterable[Row]) -> None:
         """The journal's table, before the holder is asked."""
         for row in rows:
+            if row.id in OWN_IDS:
+                if self.daemon.table.get(row.id) is not None:
+                    continue  # written when all of them had one number
+                row.number = own_number(row.id)
             if not row.ended and self.daemon.table.named(row.name) is not None:
                 row.name = row.id  # cannot be; a name is no reason to lose a process
             self.daemon.table.add(Process(row))

@@ -248,6 +248,7 @@ def test_an_answer_that_is_not_by_the_schema_is_asked_for_once_more(bench: Bench
     assert caught.value.exit_status == 65
     assert len(bench.bodies()) == 2
     assert bench.desk.answer == "", "what is wrong must not be printed"
+    assert "\n" not in str(caught.value), "it is shown in one line"
 
 
 def test_a_schema_that_is_none_is_refused_before_anything_is_asked(bench: Bench) -> None:

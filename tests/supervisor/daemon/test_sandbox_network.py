@@ -384,6 +384,8 @@ def test_it_is_served_again_whoever_is_killed(netted: Box, site: tuple[Path, int
     out, err = netted.up.log(started.id)
     assert out.count(f'"id":"{started.id}"') == 2, (out, err)
     assert out.count("from the site") == 2, (out, err)
+    kinds = {id_: netted.up.row(id_).kind for id_ in ("gateway", "egress")}
+    assert kinds == dict.fromkeys(kinds, "system"), "the journal had one row for both, and the other was a stranger's"
 
 
 def test_its_doors_are_closed_when_it_has_ended(netted: Box) -> None:
