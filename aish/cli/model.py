@@ -8,7 +8,7 @@ from typing import Any
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.each import for_each
-from aish.cli.model_running import pull_shown, running_digests, running_models, serve, stop
+from aish.cli.model_running import have_looked, pull_shown, running_digests, running_models, serve, stop
 from aish.cli.output import print_json, print_table
 from aish.cli.progress import Shown
 from aish.cli.standing import check_user, is_user
@@ -81,6 +81,7 @@ def _pull(words: list[str]) -> int:
     pairs = _pairs(options.option)
     _check_options(pairs)
     model = pull_shown(options.model, options.name, pairs, replace=is_user())
+    have_looked()
     if options.json:
         print_json(store.show(model.name))
     else:
@@ -259,4 +260,6 @@ def _remove(words: list[str]) -> int:
             print(f"removed {name}" + (f", {format_bytes(freed_bytes)} became free" if freed_bytes else ""))
         return {"freed_bytes": freed_bytes}
 
-    return for_each("model rm", options.name, act, as_json=options.json)
+    code = for_each("model rm", options.name, act, as_json=options.json)
+    have_looked()
+    return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import secrets
@@ -125,6 +126,13 @@ def pull_shown(
 
     with Shown() as shown:
         return store.pull(reference, shown, name=name, options=pairs, replace=replace)
+
+
+def have_looked() -> None:
+    """What is stored is other than before: a supervisor looks when somebody connects, and tells its gateway, so that
+    nobody asks that for a new model in vain. None need run."""
+    with contextlib.suppress(AishError):
+        connect(start=False, program="model").close()
 
 
 def running_models() -> list[ProcessPart]:

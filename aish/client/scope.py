@@ -1,14 +1,16 @@
 """Whether the supervisor outlives a logout, and what it takes: a systemd scope of its own where lingering is on.
 
 A scope lies under the user's own systemd, which ends with the last logout unless `loginctl enable-linger` was said.
-What was started without one stays in the session's scope, which logind leaves alone unless logind.conf(5) has
-KillUserProcesses=yes.
+What was started without one stays where its starter is: in the session's scope, which logind leaves alone unless
+logind.conf(5) has KillUserProcesses=yes; or, from a terminal of some desktops and from a unit, under the user's own
+systemd, and ends with that.
 """
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import secrets
 import shutil
 from typing import Final, NamedTuple
@@ -22,6 +24,8 @@ LOGIND_CONF: Final = (
     "/etc/systemd/logind.conf.d/*.conf",
 )
 UNIT: Final = "aish-"
+_MANAGER: Final = re.compile(r"/user@\d+\.service(/|$)", re.MULTILINE)
+"""In the path of a control group: what the user's own systemd has started."""
 _HINT: Final = "`loginctl enable-linger` keeps it; then `aish shutdown` once, so that it starts in a scope of its own"
 
 
@@ -44,12 +48,14 @@ def find() -> Place:
         manager=os.path.exists(os.path.join(runtime, "systemd", "private")) if runtime else False,
         lingers=os.path.exists(os.path.join(LINGER_FOLDER, user())),
         kills=kills_user_processes(_texts()),
+        below=below_manager(_own_groups()),
         systemd_run=shutil.which("systemd-run"),
     )
 
 
-def decide(*, booted: bool, manager: bool, lingers: bool, kills: bool, systemd_run: str | None) -> Place:
-    """`manager`: the user's own systemd runs. Pure but for the scope's random name."""
+def decide(*, booted: bool, manager: bool, lingers: bool, kills: bool, below: bool, systemd_run: str | None) -> Place:
+    """`manager`: the user's own systemd runs; `below`: we are in one of its units. Pure but for the scope's random
+    name."""
     if not booted:
         return Place((), None, "no systemd: a session of its own, which logouts do not end")
     if lingers and manager and systemd_run is not None:
@@ -58,6 +64,10 @@ def decide(*, booted: bool, manager: bool, lingers: bool, kills: bool, systemd_r
         return Place((*words, unit, "--description=aish supervisor", "--"), True, "a systemd scope: lingering is on")
     if kills:
         return Place((), False, "the last logout ends it: logind has KillUserProcesses=yes", _HINT)
+    if below and not lingers:
+        return Place(
+            (), False, "the last logout ends it: it is in a unit of your own systemd, which ends then", _HINT
+        )
     if lingers:
         return Place((), True, "a session of its own: lingering is on, but the user's systemd cannot be reached")
     return Place((), True, "a session of its own, which logind leaves alone: KillUserProcesses is off")
@@ -77,11 +87,12 @@ def kills_user_processes(texts: list[str]) -> bool:
 
 def own() -> str | None:
     """The scope that this process is in, if it is one of ours."""
-    try:
-        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
-            return scope_in(file.read())
-    except OSError:
-        return None
+    return scope_in(_own_groups())
+
+
+def below_manager(text: str) -> bool:
+    """Whether a process is in a unit of the user's own systemd, by what its /proc/PID/cgroup says. Pure."""
+    return _MANAGER.search(text) is not None
 
 
 def scope_in(text: str) -> str | None:
@@ -91,6 +102,14 @@ def scope_in(text: str) -> str | None:
             if part.startswith(UNIT) and part.endswith(".scope"):
                 return part
     return None
+
+
+def _own_groups() -> str:
+    try:
+        with open("/proc/self/cgroup", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _texts() -> list[str]:

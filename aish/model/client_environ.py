@@ -16,13 +16,25 @@ ANTHROPIC_LOGIN: Final = "anthropic-login"
 AZURE: Final = "azure"
 """OpenAI's client of Azure. Not among "all": a program that finds these may leave OpenAI for them."""
 _AZURE_VERSION: Final = "2024-10-21"  # that client must be told one; here it changes nothing
+ANTHROPIC_HEADERS: Final = "ANTHROPIC_CUSTOM_HEADERS"
+"""Lines of NAME: VALUE; not all of them need be ours."""
+KEY_NAMES: Final = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "ANTHROPIC_AUTH_TOKEN",
+    ANTHROPIC_HEADERS,
+    "OLLAMA_API_KEY",
+    "GEMINI_API_KEY",
+    "AZURE_OPENAI_API_KEY",
+)
+"""Where a key of the gateway may be: `aish env` tells it to a shell, and what that starts finds it there."""
 
 
 def variables(base_url: str, key: str, clients: str) -> dict[str, str]:
     """For the clients of one vendor, of "all", ANTHROPIC_LOGIN or AZURE. `base_url` is OpenAI's, with /v1."""
     url = base_url.removesuffix("/").removesuffix("/v1")
     if clients == ANTHROPIC_LOGIN:
-        return {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_CUSTOM_HEADERS": f"{OWN_KEY}: {key}"}
+        return {"ANTHROPIC_BASE_URL": url, ANTHROPIC_HEADERS: f"{OWN_KEY}: {key}"}
     if clients == AZURE:
         return {
             "AZURE_OPENAI_ENDPOINT": url,

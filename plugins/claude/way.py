@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 CONFIG: Final = "CLAUDE_CONFIG_DIR"
 """Where it has its settings, its login and its conversations, if not in ~/.claude."""
-HEADERS: Final = "ANTHROPIC_CUSTOM_HEADERS"
+HEADERS: Final = client_environ.ANTHROPIC_HEADERS
 KEYS: Final = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
 """Where a login of its own may be, besides its files."""
 HEADLESS: Final = (
@@ -75,9 +75,10 @@ def environ(task: Task, gateway: Gateway, own: Mapping[str, str]) -> dict[str, s
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
     if task.login == "own":
+        made |= dict.fromkeys(name for name in KEYS if own.get(name) == gateway.key)  # would go before the login
         made |= client_environ.variables(gateway.base_url, gateway.key, client_environ.ANTHROPIC_LOGIN)
-        if own.get(HEADERS):
-            made[HEADERS] = f"{own[HEADERS]}\n{made[HEADERS]}"
+        others = [line for line in own.get(HEADERS, "").split("\n") if line and not _is_ours(line)]
+        made[HEADERS] = "\n".join([*others, str(made[HEADERS])])
         return made
     # ANTHROPIC_API_KEY would be asked about on a terminal, and stand beside a login; this one goes before both.
     made |= {**dict.fromkeys((*KEYS, *_OTHER_WAYS, HEADERS)), "ANTHROPIC_AUTH_TOKEN": gateway.key}
@@ -88,3 +89,8 @@ def environ(task: Task, gateway: Gateway, own: Mapping[str, str]) -> dict[str, s
         made |= {"ANTHROPIC_SMALL_FAST_MODEL": task.model, "ANTHROPIC_MODEL": None}
         made["CLAUDE_CODE_DISABLE_1M_CONTEXT"] = "1"
     return made
+
+
+def _is_ours(line: str) -> bool:
+    """`aish env` has told it to the shell that started this one."""
+    return line.partition(":")[0].strip().lower() == client_environ.OWN_KEY

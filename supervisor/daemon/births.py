@@ -31,6 +31,8 @@ STORAGE_WAIT_S: Final = 2.0
 PATIENCE_S: Final = 30.0
 """How long who asks for a start waits for a holder that is silent."""
 LOOK_S: Final = 0.5
+FRESH_S: Final = 0.05
+"""That the holder answers is not asked again so soon: the hook before a start, or a secret, may take their time."""
 _FAILED: Final = Exit(1, None)
 
 
@@ -81,12 +83,12 @@ class Births:
                 # The next daemon must know device and port. And while the holder keeps the exit of the run before,
                 # it would take this spawn for that one.
                 recorder.change(row)
-                if not recorder.flush():
-                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+                if not self._written(process):
                     return
                 conductor.send_acks()
             if not await self._answering(process):
                 return
+            answered_s = self._loop.time()
             await conductor.lives.prepare(process)
             secrets = await conductor.lives.secrets.fetch(process)
             if row.lifecycle != STARTING:
@@ -96,10 +98,9 @@ class Births:
                 row.preparing = False
                 recorder.change(row)
                 conductor.lives.errands.settled(process, BEFORE)
-                if not recorder.flush():
-                    process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+                if not self._written(process):
                     return
-            if not await self._answering(process):
+            if self._loop.time() > answered_s + FRESH_S and not await self._answering(process):
                 return
             with self._asks(process):
                 birth = await launcher.start(process, secrets)
@@ -109,6 +110,16 @@ class Births:
             self._failed(process, error)
         else:
             conductor.spawned(process, birth)
+
+    def _written(self, process: Process) -> bool:
+        """Whether the next daemon will know of this start; False: it waits for the disk."""
+        recorder = self.conductor.recorder
+        if recorder.flush():
+            self._waits(process, None)
+            return True
+        self._waits(process, f"the process table cannot be written: {recorder.failure}")
+        process.launch_timer = self._loop.call_later(STORAGE_WAIT_S, self._again, process)
+        return False
 
     def _again(self, process: Process) -> None:
         """The disk may be back. Nobody has started it so far."""
@@ -156,9 +167,10 @@ class Births:
         finally:
             del self._asking[process.id]
 
-    def _waits(self, process: Process, silent: str | None) -> None:
-        if process.row.lifecycle == STARTING and process.row.reason != silent:
-            process.row.reason = silent
+    def _waits(self, process: Process, reason: str | None) -> None:
+        """Why it is not started yet, for who looks at it; None: it is about to be."""
+        if process.row.lifecycle == STARTING and process.row.reason != reason:
+            process.row.reason = reason
             self.conductor.changed(process)
 
     def silent(self, why: str | None) -> None:

@@ -76,6 +76,7 @@ class Conductor:
         self.watch = Watch(self._loop)
         self._acks: set[str] = set()
         self.struck: Callable[[Process, Exit], None] = lambda process, end: None
+        self.reached_limit: Callable[[Process], None] = lambda process: None
         """It has ended, and nobody wanted it."""
         self.run_over: Callable[[Process], None] = lambda process: None
         self.births = Births(self)
@@ -176,6 +177,7 @@ class Conductor:
             row.reason = None  # that it was held is why of nothing now
         if self.reach.out_of_memory(process):
             cause = exits.OOM
+            self.reached_limit(process)
             row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
         elif row.stop_reason is None and cause is None and row.signalled is None:
             self.struck(process, end)

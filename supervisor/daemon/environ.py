@@ -7,12 +7,14 @@ has ended, since it may be restarted as it was.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from aish.agents.transcript import VARIABLE as TRANSCRIPT
 from aish.errors import StorageError
+from aish.model.client_environ import KEY_NAMES
 from aish.model.provider_keys import PROVIDER_KEYS
 from aish.wire.spec import LaunchPart
 
@@ -21,27 +23,52 @@ if TYPE_CHECKING:
 
 _PROVIDER_KEYS: Final = frozenset(map(os.fsencode, PROVIDER_KEYS))
 _TRANSCRIPT: Final = os.fsencode(TRANSCRIPT)
+_OF_CLIENTS: Final = frozenset(map(os.fsencode, KEY_NAMES))
+_KEY: Final = re.compile(rb"(?<![A-Za-z0-9_-])(?:sk-aish-|aish-[a-z][a-z0-9]{0,31}-[0-9]{1,12}-)[A-Za-z0-9_-]{43}")
+"""A key of the gateway, of a process or named."""
 
 _decode: Final = msgspec.msgpack.Decoder(LaunchPart).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str, str]) -> list[bytes]:
+def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str, str], own: str = "") -> list[bytes]:
     """The child's environment, b"NAME=value" each: as captured, without provider keys that `secrets` does not name,
-    with `added` in place of what had those names, and without the caller's own transcript. Pure."""
+    with `added` in place of what had those names, and without the caller's own transcript. A key of the gateway that
+    the caller's clients read becomes `own`, this process's: what it asks is its own, not the caller's. Pure."""
     keep = {os.fsencode(name) for name in secrets}
     new = {os.fsencode(name): os.fsencode(value) for name, value in added.items() if os.fsencode(name) not in keep}
     entries = []
     for entry in captured:
         name = entry.partition(b"=")[0]
-        if name not in new and name != _TRANSCRIPT and (name not in _PROVIDER_KEYS or name in keep):
+        if name in new or name == _TRANSCRIPT or _is_withheld(entry, keep):
+            continue
+        if name in _OF_CLIENTS and name not in keep and _KEY.search(entry):
+            entries += _owned(entry, own.encode())
+        else:
             entries.append(entry)
     return entries + [name + b"=" + value for name, value in new.items()]
 
 
 def withheld(launch: LaunchPart, secrets: Iterable[str]) -> LaunchPart:
     """The surroundings as they are kept: without provider keys that `secrets` does not name. Pure."""
-    return msgspec.structs.replace(launch, environ=build(launch.environ, secrets, {}))
+    keep = {os.fsencode(name) for name in secrets}
+    kept = [entry for entry in launch.environ if not _is_withheld(entry, keep)]
+    return msgspec.structs.replace(launch, environ=kept)
+
+
+def _is_withheld(entry: bytes, keep: set[bytes]) -> bool:
+    """A provider's real key; one of ours has the form of the gateway's."""
+    name = entry.partition(b"=")[0]
+    return name in _PROVIDER_KEYS and name not in keep and not (name in _OF_CLIENTS and _KEY.search(entry))
+
+
+def _owned(entry: bytes, own: bytes) -> list[bytes]:
+    """With this process's key in place of another's; without the lines that have one, where it has none itself."""
+    name, _, value = entry.partition(b"=")
+    if own:
+        return [name + b"=" + _KEY.sub(own, value)]
+    left = b"\n".join(line for line in value.split(b"\n") if not _KEY.search(line))
+    return [name + b"=" + left] if left else []
 
 
 def names(captured: Iterable[bytes]) -> list[str]:

@@ -43,6 +43,8 @@ _RELEASED: Final = {
 """Why a process goes on, by the reason that the gateway gives, where it is not its budget."""
 STORE_INDEX: Final = "models/index.json"
 """In the data folder: the one file of the store that changes (aish.store.layout)."""
+LOOK_S: Final = 1.0
+"""So long a client waits, who may have changed it, until the gateway knows."""
 
 
 class GatewayLink:
@@ -103,14 +105,15 @@ class GatewayLink:
                 self._arrived.clear()
                 self._unanswered()
 
-    def look_for_models(self) -> None:
-        """Models may have been pulled or removed since the last Sync: then the gateway is told. Cheap: one stat."""
+    async def look_for_models(self) -> None:
+        """Models may have been pulled or removed since the last Sync: then the gateway is told before this returns.
+        Cheap where nothing has changed: one stat."""
         if self._connection is None:
             return
         index = self._index_state()
         if index != self._index:
             self._index = index
-            self.sync()
+            await asyncio.wait([self._task(self._sync_again())], timeout=LOOK_S)
 
     def sync(self) -> None:
         """The whole truth once more: settings or models are others now."""
@@ -130,10 +133,11 @@ class GatewayLink:
             return None
         return status.st_ino, status.st_mtime_ns
 
-    def _task(self, work: Coroutine[object, object, None]) -> None:
+    def _task(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _unanswered(self) -> None:
         questions, self._questions = self._questions, {}

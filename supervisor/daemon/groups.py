@@ -14,25 +14,51 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import LimitError
 from aish.model.size import format_bytes
-from aish.supervisor.daemon.cgroup import write
+from aish.supervisor.daemon.cgroup import Layout, write
+from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aish.supervisor.daemon.cgroup import Layout
-    from aish.wire.spec import LimitPart
-
 CPU_PERIOD_US: Final = 100_000
 PROCS: Final = "cgroup.procs"
 JOIN_ROUNDS: Final = 16
+UNLIMITED: Final = LimitPart()
 _IO_FILES: Final = {"v2": "io.max", "v1": "blkio.throttle.read_bps_device"}
 
 
 class Groups:
-    """`layout` says where. What changes limits raises LimitError; the rest never raises for a group that is gone."""
+    """`probe` says where. What changes limits raises LimitError; the rest never raises for a group that is gone."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
+    def __init__(self, probe: Callable[[], Layout]) -> None:
+        self._probe = probe
+        self.layout = probe()
+
+    def _make(self, id_: str, limits: LimitPart) -> tuple[list[str], bool]:
+        """The folders of a process, and whether all of them are new. Raises OSError."""
+        try:
+            return self._made(id_, limits)
+        except FileNotFoundError:
+            self._renew()
+            return self._made(id_, limits)
+
+    def _made(self, id_: str, limits: LimitPart) -> tuple[list[str], bool]:
+        folders, new = self._wanted(id_, limits), True
+        for folder in folders:
+            try:
+                os.mkdir(folder, 0o755)
+            except FileExistsError:
+                new = False
+        return folders, new
+
+    def _renew(self) -> None:
+        """A folder for groups was taken away: systemd tidies those of a unit that has ended, and of what it moves to
+        another one."""
+        self.layout = renewed(self.layout, self._probe(), os.path.isdir)
+
+    def _bases(self) -> list[str]:
+        places = [self.layout.v2] if self.layout.v2 is not None else []
+        return list(dict.fromkeys((*places, *self.layout.v1.values())))
 
     # --- before and after a run ---------------------------------------------------------------------------------
 
@@ -43,12 +69,13 @@ class Groups:
         """
         fds: list[int] = []
         try:
-            for folder in self._wanted(id_, limits):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o755)
+            folders, new = self._make(id_, limits)
+            for folder in folders:
                 fds.append(os.open(f"{folder}/{PROCS}", os.O_WRONLY | os.O_CLOEXEC))
-            self.freeze(id_, False)  # a group of an earlier run keeps its state for newcomers
-            self.limit(id_, limits)
+            if not new:
+                self.freeze(id_, False)  # a group of an earlier run keeps its state for newcomers
+            if not new or limits != UNLIMITED or self.layout.v2_controllers:  # else there is nothing to write
+                self.limit(id_, limits)
         except OSError as error:
             _close(fds)
             self.remove(id_)
@@ -110,24 +137,21 @@ class Groups:
 
     def folders(self, id_: str) -> list[str]:
         """Every folder that may be a group of this process."""
-        places = [self.layout.v2] if self.layout.v2 is not None else []
-        return [f"{place}/{id_}" for place in (*places, *dict.fromkeys(self.layout.v1.values()))]
+        return [f"{place}/{id_}" for place in self._bases()]
 
     def ids(self) -> set[str]:
         """Whose groups there are."""
         found: set[str] = set()
-        for place in (self.layout.v2, *self.layout.v1.values()):
-            if place is not None:
-                with contextlib.suppress(OSError), os.scandir(place) as entries:
-                    found |= {entry.name for entry in entries if entry.is_dir()}
+        for place in self._bases():
+            with contextlib.suppress(OSError), os.scandir(place) as entries:
+                found |= {entry.name for entry in entries if entry.is_dir()}
         return found
 
     def close(self) -> None:
         """The end of this supervisor: the empty base folders go."""
-        for place in (self.layout.v2, *self.layout.v1.values()):
-            if place is not None:
-                with contextlib.suppress(OSError):
-                    os.rmdir(place)
+        for place in self._bases():
+            with contextlib.suppress(OSError):
+                os.rmdir(place)
 
     # --- limits -------------------------------------------------------------------------------------------------
 
@@ -146,25 +170,31 @@ class Groups:
             if not os.path.exists(folder):
                 if wanted is None:
                     continue
-                self._join(folder, id_)
+                folder = self._join(kind, id_)
             for name, text in _settings(version, kind, wanted, hold=limits.on_oom == "hold"):
                 self._set(f"{folder}/{name}", text, kind)
         self._limit_io(id_, limits)
 
-    def _join(self, folder: str, id_: str) -> None:
+    def _join(self, kind: str, id_: str) -> str:
         """A v1 group that was not needed so far: made now, with everybody in it, newborns too. Raises LimitError."""
+        if not os.path.isdir(os.path.dirname(self.folder(id_, kind))):
+            self._renew()
+            if self.layout.holds(kind) is None:
+                raise LimitError(f"no control group holds a limit of {kind} any more: {self.layout.why_not}")
+        folder = self.folder(id_, kind)
         try:
             os.mkdir(folder, 0o755)
             inside: set[int] = set()
             for _ in range(JOIN_ROUNDS):
                 new = set(self.members(id_) or ()) - inside
                 if not new:
-                    return
+                    break
                 for pid in new:
                     _written(f"{folder}/{PROCS}", str(pid))  # it may have ended
                 inside |= new
         except OSError as error:
             raise LimitError(f"its control group cannot be made: {folder}: {error.strerror}") from error
+        return folder
 
     def _limit_io(self, id_: str, limits: LimitPart) -> None:
         version = self.layout.holds("io")
@@ -175,7 +205,7 @@ class Groups:
             if not _lines(f"{folder}/{_IO_FILES[version]}"):
                 return  # nothing to lift
         elif not os.path.exists(folder):
-            self._join(folder, id_)
+            folder = self._join("io", id_)
         for device in disks():
             if version == "v2":
                 read = "max" if limits.read_bytes_per_s is None else limits.read_bytes_per_s
@@ -280,6 +310,15 @@ class Groups:
             return "frozen 1" in _lines(f"{self.layout.v2}/{id_}/cgroup.events")
         place = self.layout.v1.get("freezer")
         return place is not None and "FROZEN" in _lines(f"{place}/{id_}/freezer.state")
+
+
+def renewed(old: Layout, new: Layout, there: Callable[[str], bool]) -> Layout:
+    """What is still there of `old`, since groups are in it, and what `new` has in place of the rest. Pure."""
+    keeps_v2 = old.v2 is not None and there(old.v2)
+    v2, v2_controllers = (old.v2, old.v2_controllers) if keeps_v2 else (new.v2, new.v2_controllers)
+    kept = {kind: folder for kind, folder in old.v1.items() if there(folder)}
+    v1 = {kind: folder for kind, folder in {**new.v1, **kept}.items() if kind not in v2_controllers}
+    return Layout(v2, v2_controllers, v1, new.why_not)
 
 
 def _emptied(folder: str) -> bool:

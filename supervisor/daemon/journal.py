@@ -380,8 +380,10 @@ class _storage:  # noqa: N801  a context manager, used like a function
 
 def _hint(text: str) -> str:
     lower = text.lower()
-    if "full" in lower or "no space" in lower or "disk i/o" in lower:
+    if "full" in lower or "no space" in lower:
         return "free some space: running processes go on, and aish catches up by itself"
+    if "disk i/o" in lower:
+        return "see whether it is full (df) or broken (dmesg): running processes go on, and aish catches up by itself"
     if "read-only" in lower or "readonly" in lower:
         return "mount it writable: running processes go on, and aish catches up by itself"
     if "locked" in lower:

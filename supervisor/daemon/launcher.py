@@ -94,7 +94,7 @@ class Launcher:
             started = await self.sandboxes.start(
                 row,
                 ports.fill(row.spec.argv, row.port),
-                environ.build(launch.environ, row.spec.secrets, added),
+                environ.build(launch.environ, row.spec.secrets, added, self._own_key(row)),
                 targets,
                 program=row.spec.program,
             )
@@ -139,7 +139,8 @@ class Launcher:
             fds += [os.dup(out)] if out is not None else []
             self._add_logs(row, (1, 2) if out is None else (2,), fds)
             targets = [0, 1, 2]
-            env = environ.build(launch.environ, row.spec.secrets, {**self.added(row), **told, ERRAND: id_})
+            added = {**self.added(row), **told, ERRAND: id_}
+            env = environ.build(launch.environ, row.spec.secrets, added, self._own_key(row))
             started = await self.sandboxes.start(row, ports.fill(argv, row.port), env, targets)
             _add(started, fds, targets)
             payload = wire.encode_payload(
@@ -175,19 +176,20 @@ class Launcher:
         url = self._gateway_url()
         variables = {"AISH_ID": row.id, "AISH_NAME": row.name, "AISH_GATEWAY_URL": url, TAG: self._reach.tag(row)}
         named = (*row.spec.secrets, *row.spec.secret_sources)
-        asks = row.spec.kind in (kind.COMMAND, kind.AGENT) and not row.spec.with_parent
-        if asks and _OWN_ADDRESS not in named:
+        own_key = self._own_key(row)
+        if own_key and _OWN_ADDRESS not in named:
             base = f"{url}/v1"
-            variables |= {
-                "OPENAI_BASE_URL": base,
-                "OPENAI_API_BASE": base,
-                _OWN_ADDRESS: key.derive(self._secret, row.id, self._epoch),
-            }
+            variables |= {"OPENAI_BASE_URL": base, "OPENAI_API_BASE": base, _OWN_ADDRESS: own_key}
         if row.spec.kind == kind.AGENT:
             variables[TRANSCRIPT] = self._transcript(row.id)
         if row.gpus:
             variables |= self._gpu_environ(row)
         return variables
+
+    def _own_key(self, row: Row) -> str:
+        """Its key at the gateway; "" where it has none, since it asks no models."""
+        asks = row.spec.kind in (kind.COMMAND, kind.AGENT) and not row.spec.with_parent
+        return key.derive(self._secret, row.id, self._epoch) if asks else ""
 
     def drop_socket(self, row: Row) -> None:
         """Remove the socket that a model of ours has left in the runtime folder."""

@@ -35,7 +35,7 @@ class Reach:
 
     def __init__(
         self,
-        layout: Layout,
+        layout: Callable[[], Layout],
         table: Table,
         *,
         secret: bytes,
@@ -43,13 +43,16 @@ class Reach:
         reapers: Callable[[], frozenset[int]],
         own: int,
     ) -> None:
-        self.layout = layout
         self.groups = Groups(layout)
         self._table, self._reapers, self._own = table, reapers, own
         self._secret, self._epoch = secret, epoch
         self._kin = Kin()
         self.errands: Collection[int] = ()
         """Pids of hooks and probes: they have the tag of a process and are no part of it."""
+
+    @property
+    def layout(self) -> Layout:
+        return self.groups.layout
 
     def tag(self, row: Row) -> str:
         return self.tag_of(row.id)

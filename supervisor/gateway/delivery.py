@@ -22,6 +22,7 @@ from aish.supervisor.gateway.failure import MAY_WORK, AnsweredError, rest_s
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.probe import refused
 from aish.supervisor.gateway.provider_key import Scrub
+from aish.supervisor.gateway.redaction import presented
 from aish.supervisor.gateway.reply import Reply
 from aish.supervisor.gateway.settling import Exchange
 from aish.supervisor.gateway.upstream import MAX_ERROR_BYTES, MAX_REPLY_BYTES, read_bounded, read_some
@@ -114,8 +115,13 @@ class Delivery:
         told, data = self._crossing.refusal(status, self._scrub.error(body))
         if told >= 500:
             log("upstream", f"{self._server.name} answered {status}")
-        wait_s = rest_s(self._response.headers)
-        return AnsweredError(self._server.name, told, data, self._headers, rest_s=wait_s)
+        said = data
+        if self._server.login == CLIENT:  # what others are told of it, and events keep, has no login in it either
+            for scrub in presented(self._exchange.request.headers):
+                said = scrub.error(said)
+        return AnsweredError(
+            self._server.name, told, data, self._headers, said=said, rest_s=rest_s(self._response.headers)
+        )
 
     # --- whole replies ------------------------------------------------------------------------------------------
 

@@ -56,13 +56,21 @@ class _Body(msgspec.Struct):
 
 
 class AnsweredError(UpstreamError):
-    """The server answered with an error: `told` is its status and `body` its words as the client gets them."""
+    """The server answered with an error: `told` is its status and `body` its words as the client gets them, `said`
+    the same as anybody may hear them."""
 
     def __init__(
-        self, server: str, told: int, body: bytes, headers: Mapping[str, str], *, rest_s: float | None = None
+        self,
+        server: str,
+        told: int,
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        said: bytes | None = None,
+        rest_s: float | None = None,
     ) -> None:
-        said = _message(body)
-        super().__init__(f"the server of {server} answered {told}" + (f": {said}" if said else ""), status=told)
+        words = _message(body if said is None else said)
+        super().__init__(f"the server of {server} answered {told}" + (f": {words}" if words else ""), status=told)
         self.told, self.body, self.headers, self.rest_s = told, body, headers, rest_s
 
 

@@ -26,7 +26,7 @@ PART_TOKENS: Final = 4096  # an image or a sound given by reference: more tokens
 
 class Used(msgspec.Struct, frozen=True):
     """Tokens of one request. What was read from or written to a cache is part of the input, what was reasoned of the
-    output."""
+    output, and what was written for an hour, which costs more, of what was written."""
 
     input: int
     output: int
@@ -34,6 +34,9 @@ class Used(msgspec.Struct, frozen=True):
     cached: int = 0
     written: int = 0
     reasoning: int = 0
+    written_1h: int = 0
+    searches: int = 0
+    """How often the vendor looked in the web for it: paid for apart from tokens."""
 
 
 def prompt_bound(prompt_bytes: int, parts: int = 0) -> int:
@@ -64,8 +67,7 @@ class Stream:
         return max(self.events, self.text_bytes // BYTES_PER_TOKEN)
 
 
-@dataclass(slots=True)
-class Live:
+class Live(msgspec.Struct):
     """A request that is going on."""
 
     number: int

@@ -37,7 +37,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 _PROBES: Final = (
-    *(Used(MILLION, 0), Used(MILLION, 0, written=MILLION)),
+    *(Used(MILLION, 0), Used(MILLION, 0, written=MILLION), Used(MILLION, 0, written=MILLION, written_1h=MILLION)),
     *(Used(0, MILLION), Used(MILLION, MILLION)),  # what an answer to a long prompt costs may be more
 )
 
@@ -77,8 +77,8 @@ class Prices:
             if cost is None:
                 return None
             found.append(cost.usd)
-        read, written, short, both = found
-        return Price(_pico(max(read, written)), _pico(max(short, both - read)))
+        read, written, kept, short, both = found
+        return Price(_pico(max(read, written, kept)), _pico(max(short, both - read)))
 
     def _load(self) -> None:
         with self._loading:
@@ -96,6 +96,8 @@ class Prices:
             cache_read_tokens=used.cached,
             cache_write_tokens=used.written,
             output_tokens=used.output,
+            cache_write_1h_tokens=used.written_1h or None,
+            web_searches=used.searches or None,
         )
         try:
             found = self._library.calc_price(usage, model_ref=server.known_as(asked), provider_api_url=server.url)

@@ -147,8 +147,9 @@ class Probes:
                 await self._upstreams.ask(
                     server, "/health" if server.engine == LLAMACPP else "/models", root=server.engine == LLAMACPP
                 )
-            except AishError:
-                return
+            except AishError as error:
+                if not _answers(server, error):
+                    return
 
     def _conclude(self, server: Server, verdict: Verdict) -> None:
         before = (server.ready, server.text)
@@ -232,6 +233,13 @@ class Probes:
             server.context_tokens = _listed_context(server, await self._upstreams.ask(server, "/models"))
         except UpstreamError:
             pass
+
+
+def _answers(server: Server, error: AishError) -> bool:
+    """Whether the error of an idle check says that the server is there: it has no such path, or none without a login.
+    A real answer each time would cost a token, and keep it from sleeping."""
+    status = error.status if isinstance(error, UpstreamError) else None
+    return status in _NO_SUCH_PATH or (server.login == CLIENT and status in (401, 403))
 
 
 def _used(server: Server, body: bytes) -> Used | None:

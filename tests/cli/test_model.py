@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
+from urllib.request import Request, urlopen
 
 import pexpect
 import pytest
@@ -146,6 +147,22 @@ def test_a_file_is_pulled_listed_shown_and_removed(home: Home) -> None:
     gone = home.aish("model", "rm", "Tiny")
     assert (gone.returncode, gone.stdout.split(",")[0].strip()) == (0, "removed Tiny")
     assert home.aish("model", "ls").stdout == "no models; get one with: aish model pull smollm2\n"
+
+
+def test_the_gateway_knows_at_once_what_is_stored(home: Home) -> None:
+    """A script that pulls a model and asks for it was told that there is none, until somebody used a verb."""
+    made = json.loads(home.aish("env", "--json").stdout)
+
+    def offered() -> bool:
+        request = Request(f"{made['OPENAI_BASE_URL']}/models", headers={"api-key": made["OPENAI_API_KEY"]})
+        with urlopen(request, timeout=60) as reply:
+            return "Tiny" in [model["id"] for model in json.load(reply)["data"]]
+
+    assert not offered()
+    assert home.aish("model", "pull", str(tiny(home.root / "Tiny.gguf"))).returncode == 0
+    assert offered()
+    assert home.aish("model", "rm", "Tiny").returncode == 0
+    assert not offered()
 
 
 def test_what_a_strangers_file_says_cannot_steer_the_terminal(home: Home) -> None:

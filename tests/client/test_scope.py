@@ -17,6 +17,7 @@ def decide(**fields: Any) -> scope.Place:
         "manager": True,
         "lingers": True,
         "kills": False,
+        "below": False,
         "systemd_run": "/usr/bin/systemd-run",
         **fields,
     }
@@ -41,6 +42,18 @@ def test_linger_off_and_a_logind_that_kills_is_said_beforehand() -> None:
     place = decide(lingers=False, kills=True)
     assert (place.prefix, place.survives) == ((), False)
     assert "enable-linger" in (place.hint or "")
+
+
+def test_linger_off_and_started_by_a_unit_is_said_beforehand() -> None:
+    """Fault: "logind leaves it alone", of what ran in a terminal of a desktop or by `aish systemd install`."""
+    place = decide(lingers=False, below=True)
+    assert (place.prefix, place.survives) == ((), False)
+    assert "enable-linger" in (place.hint or "")
+    assert decide(below=True).survives is True, "with lingering that systemd stays, and has a scope for it"
+    user = "/user.slice/user-1000.slice"
+    assert scope.below_manager(f"0::{user}/user@1000.service/app.slice/vte-spawn-1.scope\n")
+    assert scope.below_manager(f"1:name=systemd:{user}/user@1000.service\n0::/\n")
+    assert not scope.below_manager(f"0::{user}/session-3.scope\n")
 
 
 def test_no_logind_and_no_systemd() -> None:

@@ -130,7 +130,7 @@ def proc(pid: int) -> Proc | None:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    boot_s = next(int(line.split()[1]) for line in open("/proc/stat") if line.startswith("btime"))  # noqa: SIM115
+    boot_s = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)  # btime of /proc/stat lacks its fraction
     return Proc(
         state=fields[0],
         parent=int(fields[1]),

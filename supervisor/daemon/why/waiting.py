@@ -174,7 +174,7 @@ def queued(e: Evidence) -> Cause | None:
 def starting(e: Evidence) -> Cause | None:
     if e.row.lifecycle != state.STARTING:
         return None
-    if e.row.reason:  # the holder is silent
+    if e.row.reason:  # the holder is silent, or the disk takes nothing
         return Cause("starting", 70, (f"It waits: {e.row.reason}.",), (Fact(e.row.reason, TABLE),))
     text = (
         "Its hook before the start has to end with 0 first."

@@ -26,6 +26,7 @@ class Host:
     """Keeps what it is told."""
 
     gateway = GATEWAY
+    conversation = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)

@@ -48,6 +48,14 @@ def test_by_its_own_login_our_key_goes_beside_it() -> None:
     assert not {"ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"} & set(command.environ)
 
 
+def test_what_aish_env_told_its_shell_stands_in_no_login_s_way() -> None:
+    """Two headers of one name: which counts is the client's choice. A key goes before a login."""
+    own = {"ANTHROPIC_CUSTOM_HEADERS": "X-Aish-Key: another\nx-mine: 1", "ANTHROPIC_API_KEY": GATEWAY.key}
+    command = way.headless(Task(prompt="x", login="own"), GATEWAY, own)
+    assert command.environ["ANTHROPIC_CUSTOM_HEADERS"] == f"x-mine: 1\nx-aish-key: {GATEWAY.key}"
+    assert command.environ["ANTHROPIC_API_KEY"] is None
+
+
 @pytest.mark.parametrize("login", ["gateway", "own"])
 @pytest.mark.parametrize("make", [way.headless, way.attached])
 def test_the_key_is_in_no_argument(make: Any, login: Any) -> None:

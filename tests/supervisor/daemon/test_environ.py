@@ -36,6 +36,34 @@ def test_an_inherited_id_is_replaced() -> None:
     assert sorted(built) == [b"AISH_ID=p2", b"OPENAI_API_KEY=aish-p2"]
 
 
+NAMED = "sk-aish-" + "n" * 43
+OWN, PARENT_S = ("aish-p2-7-" + "o" * 43, "aish-p1-7-" + "q" * 43)
+TOLD = [  # by `aish env`, to the shell of who starts it
+    f"ANTHROPIC_CUSTOM_HEADERS=x-mine: 1\nx-aish-key: {NAMED}".encode(),
+    f"ANTHROPIC_API_KEY={NAMED}".encode(),
+    f"OLLAMA_API_KEY={PARENT_S}".encode(),
+]
+
+
+def test_what_aish_env_told_the_caller_s_shell_becomes_its_own() -> None:
+    """Its requests would count as the caller's, and no budget of its own would hold them."""
+    captured = environ.withheld(LaunchPart(environ=[*TOLD, f"MINE={NAMED}".encode()]), ()).environ
+    assert environ.build(captured, (), {}, OWN) == [
+        f"ANTHROPIC_CUSTOM_HEADERS=x-mine: 1\nx-aish-key: {OWN}".encode(),
+        f"ANTHROPIC_API_KEY={OWN}".encode(),
+        f"OLLAMA_API_KEY={OWN}".encode(),
+        f"MINE={NAMED}".encode(),
+    ]
+
+
+def test_who_asks_no_models_has_no_key_of_the_caller_either() -> None:
+    assert environ.build(TOLD, (), {}) == [b"ANTHROPIC_CUSTOM_HEADERS=x-mine: 1"]
+
+
+def test_a_key_of_the_gateway_that_the_spec_names_stays_what_it_is() -> None:
+    assert environ.build(TOLD, ("OLLAMA_API_KEY",), {}, OWN)[-1] == f"OLLAMA_API_KEY={PARENT_S}".encode()
+
+
 def test_names_only_for_inspect() -> None:
     assert environ.names(CAPTURED) == ["A", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "PATH", "RAW"]
 

@@ -115,6 +115,24 @@ def test_what_is_noted_when_it_is_struck() -> None:
     asyncio.run(scene())
 
 
+def test_what_reached_its_own_limit_is_no_want_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault: another process that was killed from outside within 12 s of it "was most likely hit"."""
+
+    async def scene() -> None:
+        told: list[tuple[str, dict[str, Any]]] = []
+        made = recall(told, group=2)
+        kills = iter([7, 9, 10])
+        monkeypatch.setattr(made, "_sample", lambda now_s: Sample(time_s=now_s, oom_kills=next(kills)))
+        monkeypatch.setattr("aish.supervisor.daemon.recall.FRESH_S", 0.0)
+        made.look()
+        made.reached_limit(process())
+        made.struck(process(), Exit(None, 9))
+        made.struck(process(), Exit(None, 9))
+        assert [detail["machine_oom_kills"] for _, detail in told] == [0, 1]
+
+    asyncio.run(scene())
+
+
 @pytest.mark.usefixtures("home")
 def test_a_changed_configuration_is_an_event(up: Supervised) -> None:
     up.spawn("sleep", "60")

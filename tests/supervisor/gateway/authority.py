@@ -51,7 +51,7 @@ def signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 class Proxy(socketserver.ThreadingTCPServer):
-    """`asked`: the first line of each request. `refuses`: what it answers instead."""
+    """`asked`: the first line of each request. `refuses`: what it answers instead; "": nothing, it closes."""
 
     daemon_threads = True
     allow_reuse_address = True
@@ -80,7 +80,8 @@ class _Passing(socketserver.BaseRequestHandler):
         line, _, rest = head.partition(b"\r\n")
         self.server.asked.append(line.decode())
         if self.server.refuses is not None:
-            self.request.sendall(f"HTTP/1.1 {self.server.refuses}\r\nContent-Length: 0\r\n\r\n".encode())
+            if self.server.refuses:
+                self.request.sendall(f"HTTP/1.1 {self.server.refuses}\r\nContent-Length: 0\r\n\r\n".encode())
             return
         method, url, version = line.decode().split()
         if method == "CONNECT":

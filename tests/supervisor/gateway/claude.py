@@ -44,13 +44,14 @@ class Claude(Upstream):
             await self._gate.wait()
         if script.has("never"):
             await asyncio.Event().wait()
+        said = f"what is {shown[0] or shown[1]}?" if script.has("echo") else "scripted"
         if script.has("status"):
-            return failed(int(script.number("status")), "scripted", script.number("after"))
+            return failed(int(script.number("status")), said, script.number("after"))
         if script.has("drop"):
             abort(request)
             await asyncio.Event().wait()
         if script.has("echo"):
-            return failed(400, f"what is {shown[0]}?")
+            return failed(400, said)
         if script.has("notjson"):
             return web.Response(text="<html>", content_type="text/html", status=502)
         if body.get("stream"):

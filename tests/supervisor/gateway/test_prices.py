@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from aish.supervisor.gateway.amounts import PICO
+from aish.supervisor.gateway.dialects.anthropic import reply
 from aish.supervisor.gateway.meter import Used
 from aish.supervisor.gateway.prices import Prices, reckon
 from aish.supervisor.gateway.routes import Server
@@ -55,6 +57,30 @@ def test_a_vendor_s_list_counts_cached_input_apart() -> None:
     assert 0 < cached.usd < whole.usd
     assert whole.price.startswith("genai-prices ")
     assert "claude-sonnet-4-5" in whole.price
+
+
+def test_what_is_cached_for_an_hour_and_searches_cost_more_than_tokens_do() -> None:
+    """Both were counted as if they were ordinary writes and nothing: the budget of money held less than it said."""
+    server = Server("p1", "c", "https://api.anthropic.com", upstream_name="claude-sonnet-4-5", dialect="anthropic")
+    told = {"input_tokens": 10, "output_tokens": 5, "cache_creation_input_tokens": 900}
+    told |= {"cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 800}}
+    told |= {"server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 1}}
+    usage = reply.usage(msgspec.Raw(msgspec.json.encode(told)))
+    assert usage is not None
+    used = usage.used()
+    assert used == Used(910, 5, written=900, written_1h=800, searches=2)
+    cost = Prices().cost(server, used, 0.0)
+    assert cost is not None
+    assert cost.usd == pytest.approx((10 * 3 + 100 * 3.75 + 800 * 6 + 5 * 15) / 1e6 + 2 * 0.01)
+
+
+def test_the_bound_is_above_what_a_cache_of_an_hour_costs() -> None:
+    server = Server("p1", "c", "https://api.anthropic.com", upstream_name="claude-sonnet-4-5", dialect="anthropic")
+    price = Prices().bound(server)
+    cost = Prices().cost(server, Used(900_000, 0, written=900_000, written_1h=900_000), 0.0)
+    assert price is not None
+    assert cost is not None
+    assert cost.usd <= 900_000 * price.input / PICO
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
+import pytest
+
+from aish.errors import AishError, UpstreamError
 from aish.supervisor.gateway import probe
 from aish.supervisor.gateway.routes import Server
 
@@ -33,3 +38,37 @@ def test_a_path_that_is_not_there_is() -> None:
         assert found.hopeless is not None
         assert "is no model server" in str(found.hopeless)
         assert "is its URL right?" in (found.hopeless.hint or "")
+
+
+class _Asked:
+    """Upstreams whose server answers each idle check so; the third one is the last."""
+
+    def __init__(self, doubt: asyncio.Event, error: AishError) -> None:
+        self.doubt, self.error, self.times = doubt, error, 0
+
+    async def ask(self, *_: object, **__: object) -> object:
+        self.times += 1
+        if self.times == 3:
+            self.doubt.set()
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("login", "status", "times"),
+    [("key", 404, 3), ("client", 401, 3), ("key", 401, 1), ("key", 500, 1), ("key", None, 1)],
+)
+def test_an_idle_server_without_a_list_is_not_asked_for_tokens(login: str, status: int | None, times: int) -> None:
+    """It was asked for a real answer every 15 s: a token each time, and a model that never sleeps."""
+
+    async def rest() -> int:
+        doubt = asyncio.Event()
+        asked = _Asked(doubt, UpstreamError("scripted", status=status))
+        upstreams: Any = asked
+        nothing: Any = None
+        probes = probe.Probes(upstreams, nothing, nothing, nothing, nothing, idle_check_s=0.001)
+        server = Server("p1", "near", "http://127.0.0.1:1/v1", login=login)
+        async with asyncio.timeout(30):
+            await probes._rest(server, doubt)
+        return asked.times
+
+    assert asyncio.run(rest()) == times

@@ -16,6 +16,7 @@ from aish.supervisor.gateway.dialects.anthropic import chunks, head
 from aish.supervisor.gateway.dialects.anthropic.dialect import Anthropic
 from aish.supervisor.gateway.dialects.crossing import cross
 from aish.supervisor.gateway.routes import Server
+from aish.wire.link import Resting
 from aish.wire.spec import BudgetPart
 
 from .claude import KEY, LOGIN, Claude, read_tokens
@@ -239,6 +240,26 @@ def test_a_login_that_expired_is_told_in_the_server_s_words(there: World) -> Non
     body: Any = caught.value.body
     assert body["error"]["message"] == "invalid x-api-key"
     assert there.gateway.call("/v1/models/subscription", None, key)[0] == 200
+
+
+def test_a_login_that_a_server_quotes_is_told_to_its_own_client_alone(there: World) -> None:
+    """Why a server rests is told to whoever asks it next, logged, and kept as an event."""
+    there.daemon.model(
+        "p4", "quoting", there.upstream.route, dialect="anthropic", login="client", upstream_name="q-*"
+    )
+    there.daemon.ready("p4")
+    bodies = []
+    for login in (LOGIN, "Bearer of-somebody-else"):
+        with pytest.raises(anthropic.APIStatusError) as caught:
+            logged_in(there, there.agent()[1], login).messages.create(
+                model="q-1", max_tokens=5, messages=say("status 503 after 60 echo")
+            )
+        bodies.append(caught.value.response.text)
+    secret = LOGIN.removeprefix("Bearer ")
+    assert secret in bodies[0]
+    assert "answered 503: what is Bearer ***?" in bodies[1]
+    assert there.daemon.event(Resting, lambda e: e.id == "p4").text == "its server answered 503: what is Bearer ***?"
+    assert secret not in there.gateway.read_log()
 
 
 def test_our_key_never_goes_to_a_server_that_wants_a_login(there: World) -> None:

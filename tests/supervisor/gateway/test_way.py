@@ -78,6 +78,8 @@ def test_a_proxy_that_refuses_and_one_that_is_not_there(shared: World, far: Upst
     proxy.refuses = "407 Proxy Authentication Required"
     shared.daemon.model("p50", "far", far.route, proxy=proxy.url, ca_file=str(file))
     shared.daemon.event(Readiness, lambda e: e.id == "p50" and "the proxy before far answered 407" in e.text)
+    proxy.refuses = ""  # as one that does not find the host: nobody can tell who it was
+    shared.daemon.event(Readiness, lambda e: e.id == "p50" and "its server or the proxy before it closed" in e.text)
     proxy.refuses = None
     shared.daemon.ready("p50")
     shared.daemon.model("p50", "far", far.route, proxy="http://127.0.0.1:1", ca_file=str(file))

@@ -22,6 +22,16 @@ class _OutputDetails(msgspec.Struct):
     thinking_tokens: _Count | None = None
 
 
+class _Creation(msgspec.Struct):
+    """For how long what was written to a cache is kept."""
+
+    ephemeral_1h_input_tokens: _Count | None = None
+
+
+class _ServerTools(msgspec.Struct):
+    web_search_requests: _Count | None = None
+
+
 class Usage(msgspec.Struct):
     """Cumulative. What was read from a cache or written to one is not in `input_tokens`."""
 
@@ -30,6 +40,8 @@ class Usage(msgspec.Struct):
     cache_creation_input_tokens: _Count | None = None
     cache_read_input_tokens: _Count | None = None
     output_tokens_details: _OutputDetails | None = None
+    cache_creation: _Creation | None = None
+    server_tool_use: _ServerTools | None = None
 
     def after(self, start: Usage | None) -> Usage:
         """With what was told at the start where nothing is told now."""
@@ -50,12 +62,15 @@ class Usage(msgspec.Struct):
         if self.input_tokens is None or self.output_tokens is None:
             return None
         details = self.output_tokens_details or _OutputDetails()
+        written = self.cache_creation_input_tokens or 0
         return Used(
             self.prompt,
             self.output_tokens,
             cached=self.cache_read_input_tokens or 0,
-            written=self.cache_creation_input_tokens or 0,
+            written=written,
             reasoning=details.thinking_tokens or 0,
+            written_1h=min(written, (self.cache_creation or _Creation()).ephemeral_1h_input_tokens or 0),
+            searches=(self.server_tool_use or _ServerTools()).web_search_requests or 0,
         )
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.client import launch
-from aish.wire.message import Start, Stop
-from aish.wire.reply import Done
+from aish.wire.message import Start, Stop, Why
+from aish.wire.reply import Done, Explained
 from aish.wire.spec import NeedPart, SchedulePart
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ def test_a_stop_while_a_restart_waits_for_the_disk_is_no_failure(up: Supervised)
     with full(up):
         os.kill(job.pid or 0, signal.SIGKILL)
         up.until("it waits for the disk", lambda: up.row("job").state == "starting")
+        # Fault: "The holder is asked to run it."
+        up.until(
+            "it says so",
+            lambda: "process table cannot be written" in up.client.ask(Explained, Why(target="job")).paragraph,
+        )
         assert up.client.ask(Done, Stop(target="job")).changed
         assert up.wait("job").state == "exited"
     end = up.row("job").exit

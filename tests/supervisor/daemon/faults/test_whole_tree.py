@@ -22,7 +22,7 @@ from aish.wire.reply import Done, Explained
 from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
-    from conftest import Supervised
+    from conftest import Home, Supervised
 
 
 @pytest.fixture
@@ -476,3 +476,36 @@ def test_a_limit_that_nothing_holds_is_said_to_be_so(held: Supervised, tier: str
         held.client.ask(Done, Limit(target=started.id, write="1M", cpus="2", pids="60"))
     held.client.ask(Done, Limit(target=started.id, cpus="none"))
     assert held.inspect(started.id).unheld == ["read", *lower]
+
+
+def test_folders_of_groups_that_somebody_removed_are_made_again(held: Supervised, tier: str, home: Home) -> None:
+    """Fault: systemd tidies the groups of a unit that has ended, and nothing could be started any more."""
+    if tier == "rlimits":
+        pytest.skip("there are none")
+    held.wait(held.spawn("true").id)
+    name = group_name(os.getuid(), str(home.state))
+    runs = held.spawn("sleep", "300", limits=LimitPart(pids=50))
+    gone = [folder for folder in folders_of(name) if not removed(folder)]
+    assert held.client.ask(Done, Stop(target=runs.id)).changed
+    held.wait(runs.id)
+    held.until("what it was in can go, too", lambda: all(removed(folder) for folder in gone))
+    again = held.spawn("sleep", "300", limits=LimitPart(pids=50, memory_bytes=1 << 30, cpus=0.5))
+    assert folders_of(name)
+    assert held.inspect(again.id).unheld == []
+
+
+def folders_of(name: str) -> list[Path]:
+    """Of a supervisor's groups, in every hierarchy."""
+    own = {path for line in Path("/proc/self/cgroup").read_text().splitlines() for path in [line.split(":", 2)[2]]}
+    roots = [Path("/sys/fs/cgroup"), *(entry for entry in Path("/sys/fs/cgroup").iterdir() if entry.is_dir())]
+    return [folder for root in roots for path in own if (folder := root / path[1:] / name).is_dir()]
+
+
+def removed(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
