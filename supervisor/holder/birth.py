@@ -14,7 +14,7 @@ program that runs without anybody knowing its id.
 
 from __future__ import annotations
 
-import _signal  # signal.signal makes an enum of what was before, which costs the child twenty page faults
+import _signal  # type: ignore[import-not-found]  # signal.signal makes an enum of what was before, which costs the child twenty page faults
 import errno
 import fcntl
 import json
