@@ -368,12 +368,13 @@ def _holds_pattern(parts: list[Node]) -> bool:
 
 def _split_one(value: Text) -> Fields:
     """$x or $(..) alone: most values hold nothing to split at and no pattern."""
-    from aish.lang.splitting import build_one
 
     def run(rt: Runtime) -> list[str]:
         result = value(rt)
         if rt.stops.isdisjoint(result):
             return [result] if result else []
+        from aish.lang.splitting import build_one  # here: `echo $?` works with no descriptor left
+
         return build_one(rt, result)
 
     return run

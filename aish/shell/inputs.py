@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from aish.lang import signals
@@ -63,6 +64,8 @@ class StandardInput:
             try:
                 return decode(_line())
             except OSError as error:
+                if error.errno == errno.EBADF:
+                    return ""  # it is closed: nothing is to be done, as in other shells
                 raise CommandError(f"stdin: {error.strerror}") from None
 
 

@@ -46,6 +46,7 @@ def _is_script(path: Path) -> bool:
             first = file.readline(100)
             shell = first[:2] == b"#!" and first.rstrip().endswith(_SHELLS)
             completion = "bash-completion" in path.parts or path.suffix in (".sh", ".bash")
+            completion = completion and "zsh" not in path.parts  # it has such names, too
             return (shell or completion) and b"\0" not in file.read()
     except OSError:
         return False

@@ -50,7 +50,7 @@ def test_descriptors_of_the_shell_are_no_place_to_trace_to(aish: Aish) -> None:
     kept = FIRST_PRIVATE
     found = aish(f"{{ BASH_XTRACEFD={kept}; unset BASH_XTRACEFD; echo in; }} > f; cat f; echo out")
     assert (found.out, found.status) == ("in\nout\n", 0)
-    assert f"BASH_XTRACEFD: {kept}: not an open descriptor" in found.err
+    assert f"BASH_XTRACEFD: {kept}: no descriptor" in found.err
     script = f"exec {kept}> f; BASH_XTRACEFD={kept}; exec {kept}>&-; {{ unset BASH_XTRACEFD; echo in; }} > f"
     found = aish(f"{script}; cat f; echo out")
     assert (found.out, found.err, found.status) == ("in\nout\n", "", 0)

@@ -162,6 +162,12 @@ def test_closed_descriptors(closed: str, installed: Installed) -> None:
     assert "bin/aish" not in (installed.home / "listed").read_text()
 
 
+def test_a_folder_as_stdin(installed: Installed) -> None:
+    """Fault: `aish <folder` died in Python's start, with its words."""
+    done = installed.run("sh", "-c", '"$0" </; "$0" -c "read x; echo \\$?" </', installed.program)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
 def test_environment_of_python_is_for_programs(installed: Installed) -> None:
     """Fault: a PYTHONHOME for somebody else's Python keeps the shell from starting."""
     env = installed.environ | {"PYTHONHOME": "/nowhere", "PYTHONPATH": "/nowhere", "PYTHONINSPECT": "1"}

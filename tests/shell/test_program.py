@@ -90,6 +90,10 @@ def test_s_takes_positional_parameters(aish: Aish) -> None:
     assert aish.run(["-s", "a", "b"], input=b"echo $# $2\n").out == "2 b\n"
 
 
+def test_closed_stdin_is_a_script_without_commands(aish: Aish) -> None:
+    assert aish('for how in "" -s -; do "$BASH" $how <&-; echo $?; done').out == "0\n0\n0\n"
+
+
 def test_lines_before_an_error_have_run(aish: Aish) -> None:
     found = aish.run([], input=b"echo one\nfi\necho two\n")
     assert (found.out, found.status) == ("one\n", 2)
