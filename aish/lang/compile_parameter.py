@@ -345,9 +345,13 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
 
 
 def _emit_conditional(src: Source, node: Parameter, kind: str, quoted: bool, found: Values, add: Emit) -> Emit:
-    """${@-word} and ${@+word}."""
+    """${@-word}, ${@+word}; of ${@?word} and ${@=word} the word is an error's."""
     assert node.argument is not None
     is_set = _list_is_set(node, found, kind)
+    if node.op in ("?", "="):
+        parts = [compile_word.text_part(src, part, quoted) for part in node.argument.parts]
+        fail = _otherwise(src, node, compile_word.as_text(compile_word.joined(parts)))
+        return lambda rt, pieces: add(rt, pieces) if is_set(rt) else pieces.append((QUOTED, fail(rt)))
     word = _one_at_least(compile_word.emit_word(src, node.argument, quoted), quoted)
     if node.op != "+":
         return lambda rt, pieces: (add if is_set(rt) else word)(rt, pieces)
@@ -383,7 +387,7 @@ def emit(src: Source, node: Parameter, quoted: bool) -> Emit:
 
         return compile_indirect.emit(src, node, quoted)
     kind = is_list(node)
-    if kind and node.op not in ("#len", "bad", "=", "?"):
+    if kind and node.op not in ("#len", "bad"):
         return _emit_list(src, node, kind, quoted)
     piece_kind = QUOTED if quoted else SPLIT
     if node.op not in ("-", "+"):

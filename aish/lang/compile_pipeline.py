@@ -54,7 +54,20 @@ def _body(src: Source, node: Node, tested: bool) -> Run:
         return _inside(src, node, tested)
     from aish.lang.compile import compile_command
 
-    return compile_command(src, node, tested=tested, last=True)
+    body = compile_command(src, node, tested=tested, last=True)
+    if isinstance(node, Simple) and node.words and node.words[0].literal() in ("break", "continue"):
+        return _ending(body)
+    return body
+
+
+def _ending(body: Run) -> Run:
+    """`break |`, `continue &`: of a loop around the copy, which ends without a word. In { } or ( ) it is of none."""
+
+    def run(rt: Runtime) -> int:
+        rt.loops = rt.loops_outside
+        return body(rt)
+
+    return run
 
 
 # ------------------------------------------------------------------------------------------ pipelines

@@ -125,7 +125,9 @@ def coprocess(src: Source, node: Coprocess) -> Run:
         ends = [descriptors.open_high(fd, inheritable=False) for fd in (ours_read, ours_write)]
         rt.jobs.last_pid = job.processes[-1].pid
         rt.jobs.register(job)
-        rt.coprocess_began(name, job, ends)
+        from aish.lang import coprocesses
+
+        coprocesses.began(rt, name, job, ends)
         if rt.interactive:
             rt.error_line(f"[{job.number}] {rt.jobs.last_pid}")
         rt.status, rt.pipe_status = 0, None

@@ -154,6 +154,16 @@ def _private_copy(fd: int) -> int:
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10)
 
 
+def is_written(fd: int) -> bool:
+    """Whether it is open, and for writing."""
+    from fcntl import F_GETFL, fcntl
+
+    try:
+        return fcntl(fd, F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+    except OSError:
+        return False
+
+
 def is_open(fd: int) -> bool:
     try:
         os.fstat(fd)

@@ -128,6 +128,8 @@ class Runtime:
         self.tested = 0
         """Above 0 while a failure is somebody's condition: `set -e` does not act."""
         self.loops = 0
+        self.loops_outside = 0
+        """In a copy of the shell: loops around it."""
         self.calls = 0
         self.frames: list[Frame] = []
         self.arguments: list[list[str]] | None = None
@@ -256,10 +258,10 @@ class Runtime:
             self.trace_fd = 2
         if value and value.isdecimal() and value.isascii():
             fd = min(saturated(value), descriptors.MOST_FD)
-            if descriptors.is_open(fd) and not descriptors.is_private(fd):
+            if descriptors.is_written(fd) and not descriptors.is_private(fd):
                 self.trace_fd = fd
             else:
-                self.complain(f"BASH_XTRACEFD: {value}: not an open descriptor")
+                self.complain(f"BASH_XTRACEFD: {value}: no descriptor that is open for writing")
 
     def _posix_wanted(self, value: str | None) -> None:
         """POSIXLY_CORRECT: posix mode while it is set."""
@@ -519,7 +521,7 @@ class Runtime:
         self.interactive = False
         self.lasting = False
         self.monitor = False
-        self.loops = 0
+        self.loops_outside, self.loops = self.loops, 0
         self.capture = None
         self.trap_status = self.interrupted = None
         for _, ends in self.coprocesses.values():  # whoever is at the other end must see the shell leave
@@ -578,35 +580,13 @@ class Runtime:
         return settle(self, body)
 
     def expands_aliases(self) -> bool:
-        """At a prompt, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
-        return self.interactive or self.posix or "expand_aliases" in self.shopt
+        """At a prompt, where the option is on, and as POSIX has it; a script of bash's kind asks for it (shopt)."""
+        return self.posix or "expand_aliases" in self.shopt
 
     def close_files(self, before: int) -> None:
         """A command that opened files by <( ) or >( ) ended; `before` of them are its callers'."""
         while len(self.files) > before:
             descriptors.close(self.files.pop())
-
-    def coprocess_began(self, name: str, job: Job, ends: list[int]) -> None:
-        """Let the script know of a coprocess: its descriptors in the array `name`, its id in `name`_PID."""
-        self.coprocess_ended(name)
-        self.coprocesses[name] = job, ends
-        self.set_list(name, [str(fd) for fd in ends])
-        self.vars.set(f"{name}_PID", str(job.processes[-1].pid))
-
-    def look_after_coprocesses(self) -> None:
-        """Those that have ended take their variables with them."""
-        self.jobs.reap()
-        for name, (job, _) in [*self.coprocesses.items()]:
-            if job.ended:
-                self.coprocess_ended(name)
-
-    def coprocess_ended(self, name: str) -> None:
-        """Close its descriptors."""
-        if name in self.coprocesses:
-            for fd in self.coprocesses.pop(name)[1]:
-                descriptors.close(fd)
-            self.vars.unset(name)
-            self.vars.unset(f"{name}_PID")
 
     def private(self, fd: int) -> int:
         """Move a descriptor of the shell's own out of the way of scripts."""

@@ -61,7 +61,7 @@ REASONS: Final = (
 TOLD: Final = (CANCELLED, BUDGET, LIMIT, REFUSED, LOOP, AUTH, UPSTREAM)
 """Those that a process may tell of its own end: the supervisor's own word, where it has one, goes before."""
 
-WANTED: Final = (CANCELLED, RESTARTED, GROUP, PARENT, HANDED_BACK)
+WANTED: Final = (CANCELLED, RESTARTED, GROUP, PARENT, WRAPUP, HANDED_BACK)
 """Why it ended where somebody, its group or its parent had it end: no failure of its own."""
 
 

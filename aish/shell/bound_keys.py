@@ -9,12 +9,12 @@ from prompt_toolkit.enums import DEFAULT_BUFFER
 from prompt_toolkit.filters import emacs_insert_mode, has_focus, vi_insert_mode
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings
-from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.key_binding.key_processor import KeyPress
 
 from aish.lang.builtins.bind import COMMAND, MACRO
 from aish.lang.digits import saturated
 from aish.lang.evaluate import run_line
+from aish.shell.key_functions import function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +40,7 @@ def bound(rt: Runtime) -> KeyBindings:
         elif kind == MACRO:
             handler = _macro(value)
         else:
-            handler = get_by_name(value)  # type: ignore[assignment]
+            handler = function(rt, value) or _nothing
         found.add(*[one.key for one in pressed], filter=_EDITING)(handler)
     return found
 
@@ -60,6 +60,10 @@ class _Fed(KeyPress):
     def __init__(self, key: KeyPress, depth: int) -> None:
         super().__init__(key.key, key.data)
         self.depth = depth
+
+
+def _nothing(event: KeyPressEvent) -> None:
+    """A function that this editor has not: better than what the key does here where nobody has bound it."""
 
 
 def _macro(text: str) -> Callable[[KeyPressEvent], None]:

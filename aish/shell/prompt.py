@@ -15,13 +15,10 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app, run_in_terminal
-from prompt_toolkit.auto_suggest import AutoSuggest, Suggestion
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
-from prompt_toolkit.history import History as ToolkitHistory
 from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
-from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 
@@ -32,20 +29,20 @@ from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import draw_once
 from aish.shell.glance import Glance
-from aish.shell.highlight import by_line
 from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
 from aish.shell.leaving import IdleError, idle_s
 from aish.shell.paper import editable_output
 from aish.shell.plain import PlainReader
+from aish.shell.recalled import Lines, Suggest
+from aish.shell.shell_lexer import ShellLexer
 from aish.shell.typewriter import Typewriter, type_on_paper
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
-    from prompt_toolkit.buffer import Buffer
-    from prompt_toolkit.formatted_text import AnyFormattedText, StyleAndTextTuples
+    from prompt_toolkit.formatted_text import AnyFormattedText
     from prompt_toolkit.input import Input
     from prompt_toolkit.output import Output
 
@@ -61,8 +58,6 @@ _SEEN = "fg:ansidefault"
 _ESCAPE_S = 0.1
 """An Escape that nothing follows for so long is the key itself."""
 _CHECK_S = 0.5
-_SUGGEST_S = 0.3
-_FIRST_LINES_S = 0.3
 
 _STYLE = Style.from_dict(
     {
@@ -126,10 +121,10 @@ class Prompt:
             output, dumb = editable_output(rt.values.get("TERM", ""))
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
-            history=_Lines(history),
+            history=Lines(history),
             lexer=self._lexers[0],
             completer=ShellCompleter(rt, link, verbs),
-            auto_suggest=None if dumb else _Suggest(rt, link, history),
+            auto_suggest=None if dumb else Suggest(rt, link, history),
             key_bindings=merge_key_bindings([bindings(rt), DynamicKeyBindings(lambda: self._bound)]),
             multiline=True,
             prompt_continuation=self._continuation,
@@ -332,82 +327,3 @@ def for_toolkit(text: str) -> str:
         else:
             found.append(piece)
     return "".join(found)
-
-
-class ShellLexer(Lexer):
-    """Colours by our parser, and by what is known of the words."""
-
-    def __init__(self, rt: Runtime, known: KnownWords | None = None) -> None:
-        self.rt = rt
-        self.known = known
-
-    def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
-        judge = self.known.judge if self.known is not None else None
-        lines = by_line(document.text, posix=self.rt.posix, judge=judge)
-
-        def get(number: int) -> StyleAndTextTuples:
-            if number >= len(lines):
-                return []
-            return [(f"class:aish.{kind}" if kind else "", piece) for kind, piece in lines[number]]
-
-        return get
-
-
-class _Lines(ToolkitHistory):
-    """The lines of all shells, each once, for the arrow keys and Ctrl-R."""
-
-    def __init__(self, history: History) -> None:
-        super().__init__()
-        self._history = history
-
-    async def load(self) -> AsyncGenerator[str, None]:
-        """Newest first. The keyboard waits a moment for the first ones, so that the first key may be an arrow."""
-        self._history.link.wait(lambda: self._history.known, _FIRST_LINES_S)
-        while not self._history.known:
-            await asyncio.sleep(0.02)
-        for line in list(self._history.unique):
-            yield line
-
-    def load_history_strings(self) -> Iterable[str]:
-        return list(self._history.unique)
-
-    def append_string(self, string: str) -> None:
-        """The session does that when the line runs."""
-
-    def store_string(self, string: str) -> None:
-        """The companion does that."""
-
-
-class _Suggest(AutoSuggest):
-    """The rest of a line that was typed before, in this folder first."""
-
-    def __init__(self, rt: Runtime, link: Link, history: History) -> None:
-        self._rt = rt
-        self._link = link
-        self._history = history
-
-    def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        """What this shell knows by itself."""
-        text = document.text
-        if not text.strip() or text[0] == " ":
-            return None
-        found = next((line for line in self._history.unique if line.startswith(text) and line != text), None)
-        return None if found is None else Suggestion(found[len(text) :])
-
-    async def get_suggestion_async(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        """What all shells know."""
-        text = document.text
-        if not text.strip() or text[0] == " " or not self._history.on_disk:
-            return self.get_suggestion(buffer, document)
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-
-        def then(found: object) -> None:
-            if not future.done():
-                future.set_result(found)
-
-        self._link.begin("history_suggest", 2.0, then, begin=text, cwd=self._rt.vars.get("PWD") or "/")
-        try:
-            found = await asyncio.wait_for(asyncio.shield(future), _SUGGEST_S)
-        except TimeoutError:
-            found = None
-        return Suggestion(found[len(text) :]) if isinstance(found, str) else self.get_suggestion(buffer, document)

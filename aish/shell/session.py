@@ -48,8 +48,10 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     """Make the shell interactive: job control, then the user's start-up files: what ENV names, as POSIX has it, and
     ours unless we are called as sh; `rc` in place of both."""
     rt.interactive = rt.lasting = rt.histexpand = True
+    rt.shopt.add("expand_aliases")
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
+    _read_inputrc(rt)
     if rc is not None:
         source_file(rt, rc)
         return
@@ -61,6 +63,18 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
         from aish.config import folders
 
         source_file(rt, os.path.join(folders.config(), "config.aish"))
+
+
+def _read_inputrc(rt: Runtime) -> None:
+    """The keys that somebody has bound for readline, as bash reads them; start-up files may bind others."""
+    path = rt.values.get("INPUTRC") or os.path.join(rt.values.get("HOME", ""), ".inputrc")
+    if not rt.posix and os.path.isfile(path):
+        from aish.lang.builtins.bind import read_file
+
+        try:
+            read_file(rt, path)
+        except CommandError as error:
+            rt.error_line(f"aish: {error.message}")
 
 
 def source_file(rt: Runtime, path: str) -> None:

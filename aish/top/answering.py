@@ -62,8 +62,7 @@ def _one(client: Client, part: QuestionPart, left: int) -> bool:
     offered = keys(part)
     hidden = len(lines) - BODY_LINES
     while True:
-        _offer(offered, hidden)
-        key = _key()
+        key = _key(_offer(offered, hidden))
         found = [each for each in offered if each.key == key]
         if found:
             reply = _answer(found[0])
@@ -85,20 +84,25 @@ def _show(part: QuestionPart, lines: list[str]) -> None:
         print(f"  {colour}{clean(line)}{colour and chr(27) + '[0m'}")
 
 
-def _offer(offered: list[Key], hidden: int) -> None:
+def _offer(offered: list[Key], hidden: int) -> str:
     words = [f"[{key.key}] {clean(key.label)}" for key in offered]
     words += [f"[{_VIEW}] view {hidden} more lines"] if hidden > 0 else []
-    print("  ".join([*words, f"[{_SKIP}] skip", f"[{_QUIT}] quit"]), end=" ", flush=True)
+    return "  ".join([*words, f"[{_SKIP}] skip", f"[{_QUIT}] quit"])
 
 
-def _key() -> str:
-    """One key, without Enter. Empty at the end of input. Ctrl-C is a key, too: its signal may be somebody else's."""
+def _key(offer: str) -> str:
+    """One key, without Enter. Empty at the end of input. Ctrl-C is a key, too: its signal may be somebody else's.
+
+    What was typed before the offer is seen is no answer to it, and is dropped; what is typed from then on is one, so
+    the terminal is made ready first.
+    """
     before = termios.tcgetattr(0)
     try:
         tty.setcbreak(0)
         quiet = termios.tcgetattr(0)
         quiet[3] &= ~termios.ISIG
         termios.tcsetattr(0, termios.TCSADRAIN, quiet)
+        print(offer, end=" ", flush=True)
         found = os.read(0, 1).decode("ascii", "replace")
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)

@@ -63,20 +63,11 @@ def _enter(folder: str) -> None:
 def _soak(seed: int, minutes: float, folder: str) -> list[str]:
     """Every broken promise."""
     chaos = Chaos(random.Random(seed), folder)
-    killer = Killer(random.Random(seed + 1), folder)
-    killer.start()
-    chaos.run(time.monotonic() + minutes * 60)
-    killer.finish()
-    names: dict[str, int] = {}
-    for _, victims in killer.kills:
-        names["+".join(victims)] = names.get("+".join(victims), 0) + 1
-    print(f"soak: {len(chaos.children)} processes; asked {chaos.counts}; killed {names}", flush=True)
-    chaos.stop_all()
-    faults = chaos.faults + invariants.broken(chaos, killer, folder)
-    ends: dict[str, int] = {}
-    for child in chaos.children:
-        ends[child.lifecycle] = ends.get(child.lifecycle, 0) + 1
-    print(f"soak: ended as {ends}", flush=True)
+    end = time.monotonic() + minutes * 60
+    faults: list[str] = []
+    while time.monotonic() < end:
+        faults += _round(chaos, random.Random(seed + 1 + len(chaos.past)), folder, end)
+    faults += chaos.faults
     with connect(start=False, program="soak") as client:
         try:
             client.request(Shutdown(force=True))
@@ -85,7 +76,25 @@ def _soak(seed: int, minutes: float, folder: str) -> list[str]:
     end = time.monotonic() + 20
     while (left := invariants.left_behind(folder)) and time.monotonic() < end:
         time.sleep(0.05)
-    return faults + left + [text for text in invariants.in_log(folder) if text not in faults]
+    return faults + left + invariants.in_log(folder)
+
+
+def _round(chaos: Chaos, rng: random.Random, folder: str, end: float) -> list[str]:
+    """The broken promises of one round."""
+    killer = Killer(rng, folder)
+    killer.start()
+    chaos.run(end)
+    killer.finish()
+    names: dict[str, int] = {}
+    for _, victims in killer.kills:
+        names["+".join(victims)] = names.get("+".join(victims), 0) + 1
+    print(f"soak: {len(chaos.children)} processes; asked {chaos.counts}; killed {names}", flush=True)
+    chaos.stop_all()
+    ends: dict[str, int] = {}
+    for child in chaos.children:
+        ends[child.lifecycle] = ends.get(child.lifecycle, 0) + 1
+    print(f"soak: ended as {ends}", flush=True)
+    return invariants.broken(chaos, killer, folder)
 
 
 if __name__ == "__main__":

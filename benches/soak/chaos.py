@@ -20,6 +20,8 @@ R = TypeVar("R", bound=Message)
 MOST_ALIVE = 40
 PAUSE_S = 0.05
 """At most, between two requests: the kills are to meet processes of all ages."""
+MOST_MADE = 1500
+"""In one round: beyond 2,000 ended ones the table forgets the oldest, of which nothing could be checked any more."""
 SEEN_S = 20.0
 """How long what was asked for may take to be seen: the daemon may be dying again and again."""
 
@@ -32,12 +34,17 @@ class Chaos:
         self.children: list[Child] = []
         self.faults: list[str] = []
         self.counts: dict[str, int] = {}
+        self.past: set[str] = set()
+        """Ids of the rounds before."""
+        self.events_to = 0
+        """Up to which event these went."""
         self.client = connect(program="soak")
         self._surroundings = launch.capture()
         self._number = 0
 
     def run(self, until_s: float) -> None:
-        while time.monotonic() < until_s:
+        """A round: until then, or until there are so many that they have to be looked through first."""
+        while time.monotonic() < until_s and len(self.children) < MOST_MADE:
             alive = [child for child in self.children if child.ended_s is None]
             verb = self.rng.choice(("spawn", "spawn", "spawn", "pause", "limit", "stop", "stop", "look"))
             if (verb == "spawn" and len(alive) < MOST_ALIVE) or not alive:
@@ -50,6 +57,12 @@ class Chaos:
                 self._do("stop" if verb == "spawn" and child is not None else verb, child)
             except AishError as error:
                 self.faults.append(f"{verb} {child.name if child else ''}: {type(error).__name__}: {error}")
+
+    def looked_through(self, events_to: int) -> None:
+        """The round is over, and what it made has been checked."""
+        self.past |= {child.id for child in self.children}
+        self.events_to = events_to
+        self.children.clear()
 
     def _do(self, verb: str, child: Child | None) -> None:
         if child is None:

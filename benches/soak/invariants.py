@@ -21,7 +21,7 @@ _PROGRAMS = ("aish.supervisor.daemon", "supervisor/holder/__main__.py")
 
 
 def broken(chaos: Chaos, killer: Killer, folder: str) -> list[str]:
-    """Every broken promise in a line. Everything has ended by now, and the daemon still runs."""
+    """Every broken promise of a round in a line. Everything has ended by now, and the daemon still runs."""
     ran = starts(folder)
     events = _events(chaos)
     ends = Counter(event.process for event in events if event.kind in ENDS)
@@ -35,8 +35,9 @@ def broken(chaos: Chaos, killer: Killer, folder: str) -> list[str]:
             found.append(f"{child.name} ({child.id}): begun {begun[child.id]} times, ran {ran.get(child.id)}")
     found += [f"lives although its process has ended: {text}" for text in _without_owner(folder)]
     known = {child.id for child in chaos.children}
-    found += [f"ran and is not known: {id_}" for id_ in ran if id_ not in known]
-    return found + in_log(folder)
+    found += [f"ran and is not known: {id_}" for id_ in ran if id_ not in known and id_ not in chaos.past]
+    chaos.looked_through(events[-1].number if events else chaos.events_to)
+    return found
 
 
 def _without_owner(folder: str) -> list[str]:
@@ -98,7 +99,7 @@ def _never_there(chaos: Chaos, child: Child) -> int:
 def _events(chaos: Chaos) -> list[EventPart]:
     found: list[EventPart] = []
     while True:
-        page = chaos.ask(EventList, Events(since=found[-1].number if found else 0)).events
+        page = chaos.ask(EventList, Events(since=found[-1].number if found else chaos.events_to)).events
         if not page:
             return found
         found += page

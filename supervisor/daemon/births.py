@@ -31,6 +31,8 @@ STORAGE_WAIT_S: Final = 2.0
 PATIENCE_S: Final = 30.0
 """How long who asks for a start waits for a holder that is silent."""
 LOOK_S: Final = 0.5
+FRESH_S: Final = 0.05
+"""That the holder answers is not asked again so soon: the hook before a start, or a secret, may take their time."""
 _FAILED: Final = Exit(1, None)
 
 
@@ -86,6 +88,7 @@ class Births:
                 conductor.send_acks()
             if not await self._answering(process):
                 return
+            answered_s = self._loop.time()
             await conductor.lives.prepare(process)
             secrets = await conductor.lives.secrets.fetch(process)
             if row.lifecycle != STARTING:
@@ -97,7 +100,7 @@ class Births:
                 conductor.lives.errands.settled(process, BEFORE)
                 if not self._written(process):
                     return
-            if not await self._answering(process):
+            if self._loop.time() > answered_s + FRESH_S and not await self._answering(process):
                 return
             with self._asks(process):
                 birth = await launcher.start(process, secrets)

@@ -339,7 +339,7 @@ class Control:
                 f"{lives.row.name} ({lives.id}), which is below {row.name} ({row.id}), has not ended",
                 hint=f"stop it first: `aish stop {lives.id}`",
             )
-        self.daemon.forget([process])
+        self.daemon.forgetting.forget([process])
         return Done()
 
 

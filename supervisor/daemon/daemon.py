@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.agents import keeping
-from aish.config import folders, settings, texts
+from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.model import kind
 from aish.model.sandbox import GATEWAY, PROXY
@@ -27,6 +27,7 @@ from aish.supervisor.daemon.egress_link import EgressLink
 from aish.supervisor.daemon.ending import Ending
 from aish.supervisor.daemon.enforcement import Enforcement
 from aish.supervisor.daemon.environ import EnvironFiles
+from aish.supervisor.daemon.forgetting import Forgetting
 from aish.supervisor.daemon.gateway_link import GatewayLink
 from aish.supervisor.daemon.gpus import Gpus
 from aish.supervisor.daemon.handback import LEAVING, Handback
@@ -43,6 +44,7 @@ from aish.supervisor.daemon.prompt import PromptFile
 from aish.supervisor.daemon.reach import Reach
 from aish.supervisor.daemon.recall import Recall
 from aish.supervisor.daemon.recorder import Recorder
+from aish.supervisor.daemon.relocating import Relocating
 from aish.supervisor.daemon.sampler import Sampler
 from aish.supervisor.daemon.sandboxes import Sandboxes
 from aish.supervisor.daemon.state_folder import StateFolder
@@ -58,8 +60,6 @@ from aish.wire.message import VERSION
 from aish.wire.reply import Welcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from aish.supervisor.daemon.ancestry import Peer
     from aish.supervisor.daemon.connection import Connection
     from aish.supervisor.daemon.process import Process
@@ -68,8 +68,6 @@ if TYPE_CHECKING:
 
 ESTATE: Final = "holder"
 CONFIGURED: Final = "the default settings are used"
-KEEP_ENDED: Final = 2000
-"""Ended processes that stay in the table with their logs; beyond, the oldest are forgotten."""
 
 
 class Daemon:
@@ -127,7 +125,7 @@ class Daemon:
             died=lambda death: self.conductor.died(death),  # noqa: PLW0108  made later
             regained=self._regained,
             lost=self._holder_lost,
-            home=self._home,
+            home=lambda path: self.relocating.moved(path),  # noqa: PLW0108  made later
         )
         self._make_parts(secret)
         noted = {key: journal.meta(key) if journal is not None else None for key in (NOTED, HANDED_BACK, LEAVING)}
@@ -151,7 +149,7 @@ class Daemon:
         self.gateway.watch()
         self.egress.watch()
         self.recorder.flush()
-        self._tidy()
+        self.forgetting.tidy()
         self.api = Api(self)
         self.server = server.Server(
             server.listen(folders.daemon_socket()),
@@ -180,20 +178,47 @@ class Daemon:
         return cgroup.probe(cgroup.group_name(os.getuid(), self.state_folder), ours)
 
     def _make_parts(self, secret: bytes) -> None:
-        """The parts know each other by calls, set here; none of them runs before the next is there."""
+        """The parts know each other by calls, set here and in what follows; none of them runs before the next is
+        there."""
         self.takeover = Takeover(self)
         self.ending = Ending(self)
+        self.forgetting = Forgetting(self)
+        self.relocating = Relocating(self)
+        self.log_keeper = LogKeeper(self)
+        self._make_queue()
+        self._make_gateway()
+        self._make_starts(secret)
+        self._make_views(secret)
+        self._connect()
+
+    def _make_queue(self) -> None:
+        """Who waits for what, and what there is of it."""
         self.gpus = Gpus(self.settings.gpu_drivers, self._gpus_told)
         self.sampler = Sampler(self.table, self.gpus, lambda: self.holding.pids)
         self.admission = Admission(
             self.table, self.gpus, self.settings.gpu_reserve_bytes, lambda: self.sampler.owner_of
         )
+
+    def _make_gateway(self) -> None:
+        """What reaches models and hosts, and the doors of sandboxes to both."""
         part = functools.partial(
             SystemChild, table=self.table, recorder=self.recorder, state_folder=self.state_folder
         )
         self.gateway = part(GATEWAY_ID, wanted_port=self.settings.gateway_port)
         self.egress = part(EGRESS_ID, plain=True)
         self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
+        self.link = GatewayLink(
+            self.table,
+            self.recorder,
+            self.settings,
+            epoch=self.epoch,
+            stored_models=_stored_models,
+            need=lambda model, asked_by: self.api.spawning.need(model, asked_by),  # noqa: PLW0108  made later
+            doors=self.doors,
+        )
+
+    def _make_starts(self, secret: bytes) -> None:
+        """What starts processes, reaches all of them, and knows what their ends mean."""
         self.reach = Reach(
             self._layout,
             self.table,
@@ -216,15 +241,6 @@ class Daemon:
             transcript=lambda id_: keeping.transcript(self.state_folder, id_, self.epoch),
             sandboxes=Sandboxes(self.runtime_folder, self._outlets, self.doors.channel),
         )
-        self.link = GatewayLink(
-            self.table,
-            self.recorder,
-            self.settings,
-            epoch=self.epoch,
-            stored_models=_stored_models,
-            need=lambda model, asked_by: self.api.spawning.need(model, asked_by),  # noqa: PLW0108  made later
-            doors=self.doors,
-        )
         self.conductor = Conductor(
             self.table,
             self.recorder,
@@ -237,16 +253,9 @@ class Daemon:
             freed=self._freed,
             reach=self.reach,
         )
-        for child in (self.gateway, self.egress):
-            child.leaving = lambda: self.ending.begun
-            child.conductor = self.conductor
-        self.gateway.doors = lambda: self.doors.listeners(GATEWAY)
-        self.egress.doors = lambda: self.doors.listeners(PROXY)
-        self.link.conductor = self.conductor
-        self.admission.admitted = self.conductor.admitted
-        self.admission.refused = self.conductor.refused
-        self.admission.changed = self.conductor.changed
-        self.admission.group_waits = self.conductor.fellowship.waits_for
+
+    def _make_views(self, secret: bytes) -> None:
+        """What looks at them while they run, and what they and people tell each other."""
         self.enforcement = Enforcement(self.table, self.conductor)
         self.observing = Observing(
             self.table,
@@ -256,16 +265,8 @@ class Daemon:
             changed=self.conductor.changed,
             wanted=self.want_gateway,
         )
-        self.link.sessions_read = self.observing.read
-        self.conductor.run_over = self.enforcement.run_over
-        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self._sampled
-        self.sampler.watched_memory = self.enforcement.watches
-        self.sampler.elsewhere = self.reach.adopted
-
-        self.log_keeper = LogKeeper(self)
-        loop = asyncio.get_running_loop()
         self.prompt = PromptFile(
-            loop,
+            asyncio.get_running_loop(),
             lambda: self.runtime_folder,
             lambda: [process.row for process in self.table],
             lambda: self.asking.open(),  # noqa: PLW0108  made later
@@ -276,7 +277,25 @@ class Daemon:
             self.table, self.asking, self.recorder, self.doors, lambda id_: key.proxy_word(secret, id_, self.epoch)
         )
         self.recall = Recall(self.table, self.gpus, self.reach, self.recorder, lambda: self.sampler.owner_of)
+
+    def _connect(self) -> None:
+        """The calls of parts to what was made after them."""
+        for child in (self.gateway, self.egress):
+            child.leaving = lambda: self.ending.begun
+            child.conductor = self.conductor
+        self.gateway.doors = lambda: self.doors.listeners(GATEWAY)
+        self.egress.doors = lambda: self.doors.listeners(PROXY)
+        self.link.conductor = self.conductor
+        self.link.sessions_read = self.observing.read
+        self.admission.admitted = self.conductor.admitted
+        self.admission.refused = self.conductor.refused
+        self.admission.changed = self.conductor.changed
+        self.admission.group_waits = self.conductor.fellowship.waits_for
+        self.conductor.run_over = self.enforcement.run_over
         self.conductor.struck, self.conductor.reached_limit = self.recall.struck, self.recall.reached_limit
+        self.sampler.over, self.sampler.sampled = self.enforcement.vram, self._sampled
+        self.sampler.watched_memory = self.enforcement.watches
+        self.sampler.elsewhere = self.reach.adopted
         self.holding.silence.told = self._silent
 
     def _lives(self, secret: bytes, epoch: int) -> bool:
@@ -284,22 +303,6 @@ class Daemon:
         if os.path.exists(os.path.join(self.runtime_folder, holder_wire.SOCKET_NAME)):
             return True
         return bool(tagged.look(lambda id_: key.tag(secret, id_, epoch)))
-
-    def _tidy(self) -> None:
-        """Environments of processes that are gone, and ended processes beyond what is kept."""
-        for id_ in self.launcher.files.ids():
-            process = self.table.get(id_)
-            ended = process is not None and process.row.ended and process.row.after_due is None
-            if process is None or (ended and process.row.spec.project is None):
-                self.launcher.files.drop(id_)
-        self._prune()
-
-    def _prune(self) -> None:
-        ended = [process for process in self.table if process.row.ended and process.row.number]
-        if len(ended) > KEEP_ENDED:
-            ended.sort(key=lambda process: process.row.ended_s or 0.0)
-            oldest = ended[: len(ended) - KEEP_ENDED * 9 // 10]
-            self.forget([process for process in oldest if self.table.lives_below(process.id) is None])
 
     # --- the parts' calls ---------------------------------------------------------------------------------------
 
@@ -314,20 +317,6 @@ class Daemon:
         """Where the doors of a sandbox are. It is about to be started: the proxy learns of it first."""
         self.egress_link.expect(row)
         return Outlets(self.gateway.url, self.egress.port, self.egress_link.word(row.id))
-
-    def forget(self, processes: Iterable[Process]) -> None:
-        """Drop ended processes, their rows and their logs: on a full disk the logs are what makes room."""
-        processes = list(processes)
-        self.handback.forget(processes)
-        for process in processes:
-            self.table.remove(process)
-            self.launcher.files.drop(process.id)
-            self.logs.remove(process.id)
-            self.posting.forget(process)
-            keeping.forget(self.state_folder, process.id, self.epoch)
-            texts.forget(self.state_folder, process.id, self.epoch)
-        self.recorder.forget([process.row for process in processes], self.table.next_number - 1)
-        self.prompt.changed()
 
     def alerts(self) -> list[str]:
         """What a person should know now."""
@@ -442,8 +431,7 @@ class Daemon:
         self.ending.check()
         self.sampler.schedule()
         self.recall.schedule()
-        if len(self.table) > KEEP_ENDED:
-            self._prune()
+        self.forgetting.prune()
 
     def _gpus_told(self) -> None:
         self.sampler.devices_told()
@@ -466,34 +454,6 @@ class Daemon:
     def _silent(self, why: str | None) -> None:
         self.recorder.event("holder", text=why or "the holder answers again", pid=self.holding.pid)
         self.conductor.births.silent(why)
-
-    def _home(self, path: str) -> None:
-        """Something was taken away from the runtime folder: what we had there is made again, as far as we know it.
-        `path` is where the holder is to be found now."""
-        if path and path != self.runtime_folder:
-            self._move_to(path)
-        try:
-            folders.private(self.runtime_folder)
-            moved = self.server is not None and self.server.listen_again(folders.daemon_socket())
-            kept = self.launcher.files.restore(
-                {process.id: process.launch for process in self.table.alive() if process.launch is not None}
-            )
-        except AishError as error:
-            self.recorder.event("fault", text=str(error))
-            return
-        if moved or kept:
-            text = "the runtime folder had been removed: sockets and captured environments are there again"
-            self.recorder.event("runtime-folder", text=text)
-        self.takeover.restart_unreachable()
-        self.conductor.lives.call_again()
-        self.prompt.removed()
-
-    def _move_to(self, path: str) -> None:
-        """Every part that has a path in the runtime folder is told the new one."""
-        os.environ[folders.RUNTIME_VARIABLE] = self.runtime_folder = path
-        self.holding.path = os.path.join(path, holder_wire.SOCKET_NAME)
-        self.launcher.files.folder = os.path.join(path, "environ")
-        self.conductor.lives.notices.folder = os.path.join(path, "notify")
 
     async def _holder_lost(self, live: bool) -> None:
         """Keeper and holder are both gone. The next daemon, a child of the next holder, takes over from us.

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import LimitError
 from aish.model.size import format_bytes
 from aish.supervisor.daemon.cgroup import Layout, write
+from aish.wire.spec import LimitPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aish.wire.spec import LimitPart
-
 CPU_PERIOD_US: Final = 100_000
 PROCS: Final = "cgroup.procs"
 JOIN_ROUNDS: Final = 16
+UNLIMITED: Final = LimitPart()
 _IO_FILES: Final = {"v2": "io.max", "v1": "blkio.throttle.read_bps_device"}
 
 
@@ -34,11 +34,27 @@ class Groups:
         self._probe = probe
         self.layout = probe()
 
-    def _look(self) -> None:
-        """A folder that was taken away is made again: systemd tidies the groups of a unit that has ended, and of what
-        it moves to another one."""
-        if not all(map(os.path.isdir, self._bases())):
-            self.layout = renewed(self.layout, self._probe(), os.path.isdir)
+    def _make(self, id_: str, limits: LimitPart) -> tuple[list[str], bool]:
+        """The folders of a process, and whether all of them are new. Raises OSError."""
+        try:
+            return self._made(id_, limits)
+        except FileNotFoundError:
+            self._renew()
+            return self._made(id_, limits)
+
+    def _made(self, id_: str, limits: LimitPart) -> tuple[list[str], bool]:
+        folders, new = self._wanted(id_, limits), True
+        for folder in folders:
+            try:
+                os.mkdir(folder, 0o755)
+            except FileExistsError:
+                new = False
+        return folders, new
+
+    def _renew(self) -> None:
+        """A folder for groups was taken away: systemd tidies those of a unit that has ended, and of what it moves to
+        another one."""
+        self.layout = renewed(self.layout, self._probe(), os.path.isdir)
 
     def _bases(self) -> list[str]:
         places = [self.layout.v2] if self.layout.v2 is not None else []
@@ -51,15 +67,15 @@ class Groups:
 
         The caller closes them. Raises LimitError; then nothing is left behind.
         """
-        self._look()
         fds: list[int] = []
         try:
-            for folder in self._wanted(id_, limits):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o755)
+            folders, new = self._make(id_, limits)
+            for folder in folders:
                 fds.append(os.open(f"{folder}/{PROCS}", os.O_WRONLY | os.O_CLOEXEC))
-            self.freeze(id_, False)  # a group of an earlier run keeps its state for newcomers
-            self.limit(id_, limits)
+            if not new:
+                self.freeze(id_, False)  # a group of an earlier run keeps its state for newcomers
+            if not new or limits != UNLIMITED or self.layout.v2_controllers:  # else there is nothing to write
+                self.limit(id_, limits)
         except OSError as error:
             _close(fds)
             self.remove(id_)
@@ -154,26 +170,31 @@ class Groups:
             if not os.path.exists(folder):
                 if wanted is None:
                     continue
-                self._join(folder, id_)
+                folder = self._join(kind, id_)
             for name, text in _settings(version, kind, wanted, hold=limits.on_oom == "hold"):
                 self._set(f"{folder}/{name}", text, kind)
         self._limit_io(id_, limits)
 
-    def _join(self, folder: str, id_: str) -> None:
+    def _join(self, kind: str, id_: str) -> str:
         """A v1 group that was not needed so far: made now, with everybody in it, newborns too. Raises LimitError."""
-        self._look()
+        if not os.path.isdir(os.path.dirname(self.folder(id_, kind))):
+            self._renew()
+            if self.layout.holds(kind) is None:
+                raise LimitError(f"no control group holds a limit of {kind} any more: {self.layout.why_not}")
+        folder = self.folder(id_, kind)
         try:
             os.mkdir(folder, 0o755)
             inside: set[int] = set()
             for _ in range(JOIN_ROUNDS):
                 new = set(self.members(id_) or ()) - inside
                 if not new:
-                    return
+                    break
                 for pid in new:
                     _written(f"{folder}/{PROCS}", str(pid))  # it may have ended
                 inside |= new
         except OSError as error:
             raise LimitError(f"its control group cannot be made: {folder}: {error.strerror}") from error
+        return folder
 
     def _limit_io(self, id_: str, limits: LimitPart) -> None:
         version = self.layout.holds("io")
@@ -184,7 +205,7 @@ class Groups:
             if not _lines(f"{folder}/{_IO_FILES[version]}"):
                 return  # nothing to lift
         elif not os.path.exists(folder):
-            self._join(folder, id_)
+            folder = self._join("io", id_)
         for device in disks():
             if version == "v2":
                 read = "max" if limits.read_bytes_per_s is None else limits.read_bytes_per_s

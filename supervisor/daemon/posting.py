@@ -24,6 +24,9 @@ LAST: Final = "last_mail"
 """In the journal's `meta`: the highest number of a message."""
 TOKEN_CHARS: Final = 200
 _TITLE_CHARS: Final = 80
+_NOTHING: Final = (None, None)
+_WAITS: Final = (state.IDLE, "waits for messages")
+"""What a process that waits for mail does, where it tells nothing itself."""
 
 
 class Posting:
@@ -114,9 +117,16 @@ class Posting:
         try:
             async with asyncio.timeout(request.timeout_s):
                 while (part := self._box.next(process.id, request.after)) is None:
+                    if process.told == _NOTHING:  # it never tells, or told a daemon before this one
+                        process.told = _WAITS
+                        process.changed()
                     await process.change()
         except TimeoutError:
             return Mail(mail=None)
+        finally:
+            if process.told is _WAITS:
+                process.told = _NOTHING
+                process.changed()
         self._put(part)
         return Mail(mail=part)
 

@@ -66,7 +66,10 @@ class Standing:
 
     def blamed(self, *, connected: bool) -> str | None:
         """Why there is no answer, and what to do, as a sentence; None: nobody is stopped who should answer."""
-        roles = blame(connected, self.of(KEEPER), self.of(HOLDER))
+        holder = self.of(HOLDER)
+        if holder == "runs":  # asked before each start: the keeper need not be looked at
+            return None
+        roles = blame(connected, self.of(KEEPER), holder)
         return standstill.told({role: self._pids[role] for role in roles})
 
     def hangs(self, *, connected: bool) -> str | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import msgspec
+
 MOST_BUDGET: Final = 1 << 62
 """Of tokens, requests, or picodollars (4.6 million dollars): with what is spent beside it, it fits the records."""
 PICO: Final = 10**12
@@ -14,8 +16,7 @@ What = Literal["tokens", "input", "output", "pusd", "requests"]
 SUMMED: Final[tuple[What, ...]] = ("tokens", "input", "output", "pusd", "requests")
 
 
-@dataclass(slots=True)
-class Amounts:
+class Amounts(msgspec.Struct):
     """What requests take. `pusd` are picodollars: prices of tokens are whole numbers of them."""
 
     tokens: int = 0

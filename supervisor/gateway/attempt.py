@@ -16,9 +16,10 @@ import asyncio
 import math
 import random
 import time
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from aish.errors import AishError, RefusedError, StorageError, UnavailableError, UpstreamError
 from aish.model.dialect import CLIENT
@@ -63,18 +64,8 @@ MODEL: Final = "x-aish-model"
 """Who answers, where it is not the model that was asked for."""
 
 
-class _Vain:
-    """What keeps a model from answering becomes a NoAnswerError."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, UpstreamError | UnavailableError | StorageError) and not isinstance(error, NobodyError):
-            raise NoAnswerError(error) from error
-
-
-_VAIN: Final = _Vain()
+_VAIN: Final = (UpstreamError, UnavailableError, StorageError)
+"""What keeps a model from answering: it becomes a NoAnswerError. But NobodyError does not."""
 
 
 class Attempts:
@@ -127,7 +118,11 @@ class Attempts:
         course.patient = not self._following(course)
         course.well = partial(self._fallbacks.over, call.model)
         try:
-            return await self._of_model_or_moved(course)
+            try:
+                return await self._of_model(course)
+            except MovedError as moved:
+                to, why = moved.to, str(moved)
+            return await self._moved(course, to, why)
         except NoAnswerError as failed:
             first, row = failed.error, exchange.row
             where = row.model, row.server
@@ -167,12 +162,8 @@ class Attempts:
                 log("fall-back", f"{asked} -> {name}: {failed}")
         return None
 
-    async def _of_model_or_moved(self, course: Course) -> Answer:
-        """Raises as `_of_model`."""
-        try:
-            return await self._of_model(course)
-        except MovedError as moved:
-            to, why = moved.to, str(moved)
+    async def _moved(self, course: Course, to: str, why: str) -> Answer:
+        """Its process wants another model to answer rather than to wait. Raises as `_of_model`."""
         exchange, process = course.exchange, course.exchange.row.process
         own, patient, well = course.model, course.patient, course.well
         course.logins = _logins(self._models.of(course.name))
@@ -246,10 +237,17 @@ class Attempts:
             course.last = self._last_word(course)
             course.call = course.said if course.last is None else added(course.said, course.last.message)
             wish = course.wish
-            with _VAIN:
+            try:
                 servers = self._turns.at_once(exchange, wish) or await self._turns.ready(exchange, wish)
-            able = course.able(servers, self._models.of(course.name, embedding=course.embedding))
-            servers = await self._admitted(course, able) if able else ()
+            except NobodyError:
+                raise
+            except _VAIN as error:
+                raise NoAnswerError(error) from error
+            servers = course.able(servers, self._models.of(wish.name, embedding=course.embedding))
+            if servers and self._gate.rules.rules:
+                servers = await self._admitted(course, servers)
+            elif servers and course.model is None:
+                self._fallbacks.back(exchange.row.process)
             if not servers:
                 continue
             self._begin_anew(course)
@@ -257,11 +255,16 @@ class Attempts:
                 claim, reservation = await self._prepared(course, servers)
             except AskAgainError:
                 continue
-            with _VAIN, await self._turns.turn(exchange, wish) as server:
-                if server in servers:
-                    crossing = cross(course.call, exchange.dialect, server, course.model)
-                    limit = self._claims.limit(crossing.call, server, claim, reservation)
-                    return await self._send(course, crossing, server, limit)
+            try:
+                with await self._turns.turn(exchange, wish) as server:
+                    if server in servers:
+                        crossing = cross(course.call, exchange.dialect, server, course.model)
+                        limit = self._claims.limit(crossing.call, server, claim, reservation)
+                        return await self._send(course, crossing, server, limit)
+            except NobodyError:
+                raise
+            except _VAIN as error:
+                raise NoAnswerError(error) from error
             # It came later than the claim was made, and may cost more.
 
     async def _admitted(self, course: Course, servers: tuple[Server, ...]) -> tuple[Server, ...]:
@@ -270,10 +273,6 @@ class Attempts:
         Raises NobodyError where it does not wait: it is a fall-back, or another attempt."""
         exchange, gate = course.exchange, self._gate
         process, headers = exchange.row.process, exchange.request.headers
-        if not gate.rules.rules:
-            if course.model is None:
-                self._fallbacks.back(process)
-            return servers
         barriers = {server: await gate.barrier(server, headers, process) for server in servers}
         free = tuple(server for server, barrier in barriers.items() if barrier is None)
         if free:
@@ -328,7 +327,7 @@ class Attempts:
     async def _reserve(self, course: Course, server: Server, claim: Claim) -> Reservation:
         """Raises NoRoomError for a further attempt, and what Spending.reserve raises."""
         exchange = course.exchange
-        row = replace(exchange.row, number=claim.number) if exchange.settled else exchange.row
+        row = msgspec.structs.replace(exchange.row, number=claim.number) if exchange.settled else exchange.row
         if exchange.settled:
             _renew(row)
             exchange.began_s = time.monotonic()
@@ -365,9 +364,11 @@ class Attempts:
         exchange = course.exchange
         exchange.unused = True  # until the server took it
         body = crossing.body(limit.each)
-        await self._slots.before(exchange.row.process, server, crossing.path)
+        if self._slots.wants(exchange.row.process):
+            await self._slots.before(exchange.row.process, server, crossing.path)
         try:
-            await self._upstreams.prepare(server)
+            if server.key is not None or server.ca_file is not None:
+                await self._upstreams.prepare(server)
             scrub = self._upstreams.scrub(server)  # of the key that the next lines send, whatever the file has later
         except StorageError as error:
             self._probes.doubt(server)

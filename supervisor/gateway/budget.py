@@ -21,7 +21,7 @@ raised.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,8 +34,7 @@ from aish.wire.account import USER, of_process
 State = Literal["new", "waiting", "held"]
 
 
-@dataclass(slots=True)
-class Claim:
+class Claim(msgspec.Struct):
     """A request that wants to go. `prompt` is an upper bound of its input.
 
     `wish` is the output that it would like in all, `least` the part of it for which it goes without waiting for
@@ -159,6 +158,8 @@ class Ledger:
     _chains: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _limited: dict[str, tuple[Account, ...]] = field(default_factory=dict)
     """Both by process, until somebody's place or budget changes: every request asks for them."""
+    _found: dict[tuple[str, ...], tuple[Account, ...]] = field(default_factory=dict)
+    """By chain, as long."""
 
     def place(self, id: str, parent: str | None, budget: Budget, project: str | None = None) -> None:
         """Make an account or change it; what it spent stays. One that is above requests under way counts them."""
@@ -177,6 +178,7 @@ class Ledger:
     def _look_again(self) -> None:
         self._chains.clear()
         self._limited.clear()
+        self._found.clear()
 
     def _count_days(self, account: Account) -> None:
         """Begin to count what an account has promised today, or stop."""
@@ -322,7 +324,7 @@ class Ledger:
                 limits = account.budget.day if daily else account.budget
                 yield Over(account, what, daily, getattr(limits, what), by)
 
-    def spend(self, chain: Iterable[str], used: Amounts, day: int | None = None) -> list[Passed]:
+    def spend(self, chain: tuple[str, ...], used: Amounts, day: int | None = None) -> list[Passed]:
         """Count what was not reserved, or is not any more, for that day (None: this one). Returns what has just
         passed 80 %."""
         passed: list[Passed] = []
@@ -335,6 +337,16 @@ class Ledger:
             if account.limits:
                 passed += account.passed()
         return passed
+
+    def grant(self, claim: Claim, now_s: float = 0.0) -> bool:
+        """Grant a claim at once, without asking: where nobody waits whom it might pass, and all of its wish fits."""
+        if self.claims or claim.grace is not None:
+            return False
+        decision = self._decide(claim, self.chain(claim.process), set(), now_s)
+        if not isinstance(decision, Granted):
+            return False
+        self._grant(claim, decision, now_s)
+        return True
 
     def advance(self, now_s: float = 0.0) -> list[Decision]:
         """Grant what can go now, in the order of asking; tell every claim whose state changed."""
@@ -350,6 +362,7 @@ class Ledger:
                 decision = self._decide(claim, chain, taken, now_s)
             match decision:
                 case Granted():
+                    del self.claims[claim.number]
                     self._grant(claim, decision, now_s)
                     decisions.append(decision)
                 case Held():
@@ -403,7 +416,6 @@ class Ledger:
         return Granted(claim.number, fits, chain)
 
     def _grant(self, claim: Claim, granted: Granted, now_s: float) -> None:
-        del self.claims[claim.number]
         lowered_by = None
         if granted.output < claim.wish:
             those = self.limited(claim.process) if claim.grace is None else self._those((claim.grace,))
@@ -434,6 +446,10 @@ class Ledger:
             if today is not None and today.day == reservation.day:
                 today.reserved.take(reservation.promised)
 
-    def _those(self, chain: Iterable[str]) -> list[Account]:
-        accounts = self.accounts
-        return [accounts[id] for id in chain if id in accounts]
+    def _those(self, chain: tuple[str, ...]) -> tuple[Account, ...]:
+        """The accounts of a chain that are still there."""
+        known = self._found.get(chain)
+        if known is None:
+            accounts = self.accounts
+            known = self._found[chain] = tuple([accounts[id] for id in chain if id in accounts])
+        return known

@@ -105,7 +105,10 @@ class Claims:
     def _price(self, account: str, servers: Sequence[Server], asked: str) -> Price:
         """The most that a token costs at any of them. Raises BudgetError where money is limited and nobody knows the
         price."""
-        if not any(found.costs for found in self._ledger.limited(account)):
+        for limited in self._ledger.limited(account):
+            if limited.costs:
+                break
+        else:
             return FREE
         most = FREE
         for server in servers:

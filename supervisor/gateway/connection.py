@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 import aiohttp
 import httptools
-from multidict import CIMultiDict
+from multidict import CIMultiDict, istr
 
-from aish.supervisor.gateway.fields import encoded, lines
+from aish.supervisor.gateway.fields import encoded
 from aish.supervisor.gateway.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 HIGH_BYTES: Final = 256 << 10
 MAX_HEAD_BYTES: Final = 64 << 10
@@ -29,6 +29,8 @@ MAX_HEAD_BYTES: Final = 64 << 10
 _INFLATED_BYTES: Final = 1 << 20
 _TARGET: Final = re.compile(r"/[!-~]*")
 _HOST: Final = re.compile(r"[!-~]+")
+_TYPE, _CODING = istr("Content-Type"), istr("Content-Encoding")
+_LENGTH, _TRANSFER = istr("Content-Length"), istr("Transfer-Encoding")
 _VERSIONS: Final = ("1.1", "1.0")
 _CUT: Final = "the connection was closed in the middle of the reply"
 
@@ -37,11 +39,12 @@ class NotHttpError(ValueError):
     """What came is no HTTP/1.1, or more of it than a model server has to say."""
 
 
-def head(method: str, target: str, host: str, headers: Mapping[str, str], length: int | None, *, keep: bool) -> bytes:
-    """A request's head. `keep`: another may follow. Raises ValueError for what would be one inside of this."""
+def head(method: str, target: str, host: str, fields: str, length: int | None, *, keep: bool) -> bytes:
+    """A request's head with lines of fields. `keep`: another may follow. Raises ValueError for what would
+    be one inside of this."""
     close = "" if keep else "Connection: close\r\n"
     size = "" if length is None else f"Content-Length: {length}\r\n"
-    return encoded(f"{_start(method, target, host)}{lines(headers)}{close}{size}\r\n")
+    return encoded(f"{_start(method, target, host)}{fields}{close}{size}\r\n")
 
 
 @lru_cache(maxsize=256)
@@ -54,6 +57,10 @@ def _start(method: str, target: str, host: str) -> str:
 @lru_cache(maxsize=256)
 def _kind(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower() or "application/octet-stream"
+
+
+_NONE: Final[CIMultiDict[str]] = CIMultiDict()
+"""Until a reply has headers."""
 
 
 class PlainReply:
@@ -75,7 +82,7 @@ class PlainReply:
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self._connection, self._loop = connection, loop
         self.status = 0
-        self.headers: CIMultiDict[str] = CIMultiDict()
+        self.headers = _NONE
         self.ended = False
         """All of it has been received, though maybe not read."""
         self._parts: list[bytes] = []
@@ -87,7 +94,7 @@ class PlainReply:
     @property
     def content_type(self) -> str:
         """Without parameters, in small letters."""
-        return _kind(self.headers.get("Content-Type", ""))
+        return _kind(self.headers.get(_TYPE, ""))
 
     async def read(self) -> bytes:
         """What there is of the body, b'' at its end. Raises aiohttp.ClientPayloadError when it was cut, TimeoutError,
@@ -128,15 +135,12 @@ class PlainReply:
         """What is here and was not read; nothing where it is packed."""
         return b"" if self._inflate is not None else b"".join(self._parts)
 
-    async def more(self) -> None:
-        """Until something came. Raises what went wrong."""
+    def more(self) -> asyncio.Future[None]:
+        """Done once something came. Raises what went wrong."""
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+        return self._waiter
 
     def close(self) -> None:
         """Nothing more of it is wanted: a server that is still at it notices at once."""
@@ -147,7 +151,7 @@ class PlainReply:
 
     def begun(self, status: int, headers: CIMultiDict[str]) -> None:
         self.status, self.headers = status, headers
-        coding = headers.get("Content-Encoding", "identity").strip().lower()
+        coding = headers.get(_CODING, "identity").strip().lower()
         if coding in ("gzip", "deflate"):  # though nobody asked for it
             self._inflate = _Inflate()
         self._wake()
@@ -345,7 +349,7 @@ class Connection(asyncio.Protocol):
             self._headers = CIMultiDict()
             return
         self._in_body = True
-        told = "Content-Length" in self._headers or "Transfer-Encoding" in self._headers
+        told = _LENGTH in self._headers or _TRANSFER in self._headers
         self._until_end = not told and status not in (204, 304)
         self._reply.begun(status, self._headers)
 

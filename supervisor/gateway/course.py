@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from aish.errors import AishError, BudgetError, InputError
 from aish.model import state
@@ -57,8 +58,7 @@ def _nothing() -> None:
     pass
 
 
-@dataclass(slots=True)
-class Course:
+class Course(msgspec.Struct):
     """One request on its way. `said`: by the client; `call`: with what is added to it for a `last` message. `model`:
     the one that is asked in its place, a fall-back or what its process was switched to; None: what was asked for."""
 
@@ -75,13 +75,13 @@ class Course:
     """It may be answered by the model that its process names for reserved windows."""
     later: bool = False
     """No server that is ready can be asked this in its dialect, and one that is loading could."""
-    tried: set[Server] = field(default_factory=set)
+    tried: set[Server] = msgspec.field(default_factory=set)
     """Servers that are not asked now."""
-    unfit: set[Server] = field(default_factory=set)
+    unfit: set[Server] = msgspec.field(default_factory=set)
     """Servers that cannot be asked this in their dialect."""
-    seen: set[Server] = field(default_factory=set)
+    seen: set[Server] = msgspec.field(default_factory=set)
     """Every server that was asked."""
-    logins: set[str] = field(default_factory=set)
+    logins: set[str] = msgspec.field(default_factory=set)
     """Where a client's own login may go in place of where the client meant it to go: there as well."""
     claim: Claim | None = None
     reservation: Reservation | None = None
@@ -119,7 +119,7 @@ class Course:
         one is asked. None where one that is loading is to be waited for.
 
         Raises InputError, NobodyError where one that could was asked before."""
-        if not self.further and len({_speech(server) for server in every}) == 1:
+        if not self.further and (len(every) == 1 or len({_speech(server) for server in every}) == 1):
             return servers
         refused = self._sort_out(servers)
         able = tuple(server for server in servers if server not in self.unfit)

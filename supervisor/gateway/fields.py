@@ -20,6 +20,8 @@ def _is_name(text: str) -> bool:
 
 def lines(headers: Mapping[str, str]) -> str:
     """One line each. Raises ValueError for what would be another field, or the end of the head."""
+    if not headers:
+        return ""
     found = []
     for name, value in headers.items():
         if not _is_name(name):

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 import msgspec
+from multidict import istr
 
 from aish.errors import AishError, InputError, RefusedError
 from aish.supervisor.gateway.allowance import part_of
@@ -38,6 +39,7 @@ from aish.supervisor.gateway.dialects.paths import (
     GEMINI_KEY,
     LISTS,
     OLLAMA,
+    OLLAMA_PREFIX,
     OLLAMA_VERSION,
     OPENAI,
     RUNNING,
@@ -70,6 +72,7 @@ DOOR_BACKLOG: Final = 256
 LAST_WORDS_S: Final = 0.1
 """For answers that are on their way when the gateway ends."""
 MAX_QUERY_CHARS: Final = 2048
+_HOST, _ORIGIN = istr("Host"), istr("Origin")
 _HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ESTIMATED: Final = "x-aish-estimated"
 """With a count of tokens that the server could not tell."""
@@ -166,12 +169,19 @@ class Web:
             return Response(body=b'{"status":"ok"}')
         if path == "/":  # what Ollama's clients ask before anything else
             return Response(b"the gateway of aish is running\n", content_type="text/plain; charset=utf-8")
-        _take_key(request, path)
+        if path.startswith(gemini.PREFIX):
+            _take_key(request)
         try:
-            caller = await self._caller(process, request)
+            caller = self._keys.known(request.headers) if process is None else None
+            if caller is None:
+                caller = await self._caller(process, request)
         except RefusedError as error:
             return refusal(spoken(path, request.headers), error, 401)
         if request.method == "POST":
+            dialect = SERVED.get(path)
+            if dialect is not None:
+                body = request.whole() if request.complete else await self._body(request)
+                return await self._proxy.serve(request, caller, dialect, path, body)
             return await self._post(request, caller, path)
         if request.method in ("GET", "HEAD"):  # the visitor leaves the body out
             return self._get(request, caller, path)
@@ -181,13 +191,9 @@ class Web:
         """Raises RefusedError."""
         if process is not None:
             return await self._keys.behind(process, request.headers)
-        return self._keys.known(request.headers) or await self._keys.caller(request.headers)
+        return await self._keys.caller(request.headers)
 
     async def _post(self, request: Request, caller: Caller, path: str) -> Answer:
-        dialect = SERVED.get(path)
-        if dialect is not None:
-            body = request.whole() if request.complete else await self._body(request)
-            return await self._proxy.serve(request, caller, dialect, path, body)
         named = gemini.spoken(path, request.query)
         if named is not None and named.endpoint == gemini.COUNT:
             return await self._count(caller, named, request, path)
@@ -324,10 +330,10 @@ def _malformed(why: str) -> Response:
 
 def _foreign(request: Request) -> Response | None:
     """Refuses what comes from a web page."""
-    hosts = request.headers.getall("Host", ())
+    hosts = request.headers.getall(_HOST, ())
     if len(hosts) != 1 or not _is_ours(hosts[0]):
         return refusal(OPENAI, RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
-    if "Origin" in request.headers:
+    if _ORIGIN in request.headers:
         error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
         return refusal(OPENAI, error, 403)
     return None
@@ -339,15 +345,21 @@ def _is_ours(host: str) -> bool:
     return name.lower() in _HOSTS
 
 
+_MOSTLY: Final = {"/v1" + path: path for path in SERVED if not path.startswith(OLLAMA_PREFIX)}
+"""What `_path` makes of what clients mostly ask for."""
+
+
 def _path(request: Request) -> str:
     """Without /v1: some clients leave it out; Azure's have theirs below /openai."""
+    if request.path in _MOSTLY:
+        return _MOSTLY[request.path]
     path = request.path.rstrip("/") or "/"
     return path if path.startswith(gemini.PREFIX) else azure.below(path).removeprefix("/v1")
 
 
-def _take_key(request: Request, path: str) -> None:
+def _take_key(request: Request) -> None:
     """Gemini's clients may have their key in the query."""
-    if path.startswith(gemini.PREFIX) and GEMINI_KEY not in request.headers:
+    if GEMINI_KEY not in request.headers:
         for name, value in parse_qsl(request.query[:MAX_QUERY_CHARS]):
             if name == "key":
                 request.headers[GEMINI_KEY] = value

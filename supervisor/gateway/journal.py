@@ -1,6 +1,7 @@
 """What begins and what ends, written together: one transaction for all requests of one turn of the event loop.
 
-begins    a row in `begun`, with the bound that was reserved; nothing is sent before it is committed
+begins    a row in `begun`, with the bound that was reserved; nothing is sent before it is committed. Where nothing
+          else is under way it is so at once: there is nobody to be written with
 dropped   that row goes: nothing was sent
 ended     that row goes, and one with the final figures is added to `requests`, in the order of ending
 sums      accounts, what models served and the events about both follow within SUMS_S, in one transaction with the
@@ -53,8 +54,12 @@ class Journal:
         """It has a row in `begun` from an earlier gateway, and is about to end."""
         self._under_way.add(row.number)
 
-    def begin(self, row: Row) -> asyncio.Future[None]:
-        """Done once the row is committed. Raises StorageError."""
+    def begin(self, row: Row) -> asyncio.Future[None] | None:
+        """Done once the row is committed; None: it is. Raises StorageError."""
+        if not self._scheduled and not self._under_way:
+            self._records.put_begun_alone(row)
+            self._under_way.add(row.number)
+            return None
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._begun.append((row, future))
         self._soon()
@@ -124,7 +129,8 @@ class Journal:
             self._records.put_session(process, path, seen_s, place)
 
     def _forget_ended(self) -> None:
-        self._under_way.difference_update(row.number for row in self._ended)
+        for row in self._ended:
+            self._under_way.discard(row.number)
         self._under_way -= self._dropped
         self._ended.clear()
         self._dropped.clear()

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Final
 
 import msgspec
+from multidict import istr
 
 from aish.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from aish.model.client_environ import OWN_KEY
@@ -34,6 +35,7 @@ NAMED_PREFIX: Final = "sk-aish-"
 APPEAR_S: Final = 3.0
 REVIVE_S: Final = 0.5  # or before the word that it was started again
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_OWN_KEY, _AUTHORIZATION = istr(OWN_KEY), istr("Authorization")
 _KNOWN_MOST: Final = 4096
 _HINT: Final = "a supervised process finds its key in its environment; for other programs: aish key new NAME"
 
@@ -198,9 +200,9 @@ def check_budget(budget_tokens: int | None) -> None:
 def presented(headers: Mapping[str, str]) -> str:
     """The key in the headers of OpenAI's, Azure's, Anthropic's and Gemini's clients; in one of its own beside a login
     that is not for us."""
-    if OWN_KEY in headers:
-        return headers[OWN_KEY].strip()
-    scheme, _, credentials = headers.get("Authorization", "").partition(" ")
+    if _OWN_KEY in headers:
+        return headers[_OWN_KEY].strip()
+    scheme, _, credentials = headers.get(_AUTHORIZATION, "").partition(" ")
     if scheme.lower() == "bearer" and credentials:
         return credentials.strip()
     return headers.get("api-key") or headers.get("x-api-key") or headers.get("x-goog-api-key") or ""

@@ -67,8 +67,7 @@ class Stream:
         return max(self.events, self.text_bytes // BYTES_PER_TOKEN)
 
 
-@dataclass(slots=True)
-class Live:
+class Live(msgspec.Struct):
     """A request that is going on."""
 
     number: int

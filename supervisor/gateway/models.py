@@ -183,16 +183,18 @@ class Models:
         found = self._directory.find(asked, embedding=embedding)
         if not isinstance(found, Running):
             return ()
-        held = self._directory.held
-        those = [
-            server
-            for server in found.servers
-            if server.ready == state.YES
-            and not held(server.id)
+        for server in found.servers:
+            if not self._is_open(server, fits):
+                return tuple([server for server in found.servers if self._is_open(server, fits)])
+        return found.servers
+
+    def _is_open(self, server: Server, fits: Callable[[Server], bool] | None) -> bool:
+        return (
+            server.ready == state.YES
+            and not self._directory.held(server.id)
             and (server.breaker is CLOSED or self._rests.admits(server))
             and (fits is None or fits(server))
-        ]
-        return found.servers if len(those) == len(found.servers) else tuple(those)
+        )
 
     def of(self, asked: str, *, embedding: bool = False) -> tuple[Server, ...]:
         """The servers of a model, ready or not."""

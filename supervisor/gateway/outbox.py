@@ -33,9 +33,12 @@ class Outbox:
     def put(self, transport: asyncio.WriteTransport, parts: Sequence[bytes]) -> None:
         """To be written within this turn."""
         held = self._held
-        if (not held and self.under_way < 2) or sum(map(len, parts)) > LARGE_BYTES:
+        if sum(map(len, parts)) > LARGE_BYTES:
             self.release(transport)
             transport.writelines(parts)
+            return
+        if not held and self.under_way < 2:
+            _write(transport, parts)
             return
         if not held:
             asyncio.get_running_loop().call_soon(self.flush)
@@ -69,4 +72,4 @@ class Outbox:
 
 def _write(transport: asyncio.WriteTransport, parts: Sequence[bytes]) -> None:
     if parts and not transport.is_closing():
-        transport.writelines(parts)
+        transport.write(b"".join(parts))  # one piece is written at once; of several uvloop makes a request of its own

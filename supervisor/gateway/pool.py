@@ -10,16 +10,17 @@ import asyncio
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass
+import time
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
+import msgspec
 
 from aish.supervisor.gateway.connection import Connection, head
 from aish.supervisor.gateway.outbox import Outbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from aish.supervisor.gateway.connection import PlainReply
 
@@ -35,8 +36,7 @@ _URL: Final = re.compile(
 )
 
 
-@dataclass(slots=True, frozen=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """`path` of a Unix socket, or `host` and `port`."""
 
     told: str
@@ -64,7 +64,10 @@ def address(url: str) -> Address | None:
 
 
 class Pool:
-    """All connections that are ours. `idle_s`: how long a server may be silent while something is expected of it."""
+    """All connections that are ours. `idle_s`: how long a server may be silent while something is expected of it.
+
+    The clock is Python's: who asks for the running loop asks the kernel for the process's number, too.
+    """
 
     def __init__(self, idle_s: float, outbox: Outbox | None = None) -> None:
         self._idle_s = idle_s
@@ -79,26 +82,25 @@ class Pool:
         where: Address,
         method: str,
         target: str,
-        headers: Mapping[str, str],
+        fields: str,
         body: bytes | None,
         *,
         keep: bool,
     ) -> PlainReply:
-        """Send a request; returns once the head of the reply is here. The caller closes the reply.
+        """Send a request, with lines of fields; returns once the head of the reply is here. The caller closes it.
 
         A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises
         aiohttp.ClientError, OSError, ValueError.
         """
-        told = head(method, target, where.told, headers, None if body is None else len(body), keep=keep)
+        told = head(method, target, where.told, fields, None if body is None else len(body), keep=keep)
         if keep:
             connection = self._take(where)
             if connection is not None:
-                loop = asyncio.get_running_loop()
-                sent_s = loop.time()
+                sent_s = time.monotonic()
                 try:
                     return await connection.send(told, body or b"")
                 except aiohttp.ServerDisconnectedError:
-                    if loop.time() - sent_s > AGAIN_S:
+                    if time.monotonic() - sent_s > AGAIN_S:
                         raise
         connection = await self._connect(where, keep=keep)
         return await connection.send(told, body or b"")
@@ -120,7 +122,7 @@ class Pool:
 
     def _take(self, where: Address) -> Connection | None:
         kept = self._kept.get(where)
-        now_s = asyncio.get_running_loop().time()
+        now_s = time.monotonic()
         while kept:
             connection, since_s = kept.pop()
             if connection.usable and now_s - since_s < KEEP_S:
@@ -133,20 +135,19 @@ class Pool:
         if len(kept) >= MOST_KEPT:
             connection.abort()
             return
-        loop = asyncio.get_running_loop()
-        kept.append((connection, loop.time()))
+        kept.append((connection, time.monotonic()))
         if self._timer is None:
-            self._timer = loop.call_later(KEEP_S, self._sweep)
+            self._timer = asyncio.get_running_loop().call_later(KEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         """Close what was idle for too long; again as long as there are others."""
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = time.monotonic()
         for where, kept in list(self._kept.items()):
             while kept and now_s - kept[0][1] >= KEEP_S:
                 kept.pop(0)[0].abort()
             if not kept:
                 del self._kept[where]
+        loop = asyncio.get_running_loop()
         self._timer = loop.call_later(KEEP_S / 4, self._sweep) if self._kept else None
 
     # --- connecting ---------------------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ class Proxy:
         self._spending = spending
         self._texts = texts
         self._exchanges: set[Exchange] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._drained: asyncio.Event | None = None
+        """Where somebody waits until there are none."""
 
     async def serve(self, request: Request, caller: Caller, dialect: Dialect, path: str, body: bytes) -> Answer:
         """Answer one request; every outcome, an error too, is one row in the records. So is each attempt before it
@@ -71,7 +71,6 @@ class Proxy:
         text = exchange.text = self._texts.of(caller, body)
         response: Answer | None = None
         self._exchanges.add(exchange)
-        self._idle.clear()
         try:
             response = await self._attempts.answer(exchange, path, body)
         except AishError as error:
@@ -84,8 +83,8 @@ class Proxy:
             raise
         finally:
             self._exchanges.discard(exchange)
-            if not self._exchanges:
-                self._idle.set()
+            if self._drained is not None and not self._exchanges:
+                self._drained.set()
             self._settling.end(exchange)
             if text is not None:
                 self._texts.put(exchange, text, response)
@@ -104,9 +103,12 @@ class Proxy:
 
     async def drained(self, deadline_s: float) -> None:
         """Wait until no request is under way, at most so long."""
+        if not self._exchanges:
+            return
+        self._drained = asyncio.Event()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
-                await self._idle.wait()
+                await self._drained.wait()
 
     def cut_slow(self) -> None:
         """Cut clients that read nothing for too long; one that a person paused is not slow, it is stopped."""

@@ -40,6 +40,11 @@ from aish.supervisor.gateway.wal import WriteAheadLog
 from aish.supervisor.gateway.windows.ledger import Account, Window
 from aish.wire import account as accounts
 
+# sqlite3 searches for how to adapt each None and bool that it is given, which is more than half of the time of a row:
+# here it finds it at once.
+sqlite3.register_adapter(type(None), dict[None, None]().get)
+sqlite3.register_adapter(bool, int)
+
 MAX_REQUESTS: Final = 200_000
 MAX_AGE_S: Final = 90 * 86400.0
 PRUNED: Final = 500
@@ -298,6 +303,11 @@ class Records:
         """The intents, before anything is sent upstream; or what ended without, until it is in the sums. Inside a
         transaction."""
         self._db.executemany(_BEGIN, [row.values() for row in rows])
+
+    def put_begun_alone(self, row: Row) -> None:
+        """The same for one: a transaction of its own."""
+        with self._guard():
+            self._db.execute(_BEGIN, row.values())
 
     def drop_begun(self, numbers: Iterable[int]) -> None:
         """Of what was never sent. Inside a transaction."""

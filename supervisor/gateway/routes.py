@@ -320,7 +320,7 @@ def choose(candidates: Sequence[Server]) -> Server | None:
 
 def widest(servers: Sequence[Server]) -> Server:
     """The one of them to which the largest requests can go: what is enough for it is enough for all."""
-    return max(servers, key=_width)
+    return servers[0] if len(servers) == 1 else max(servers, key=_width)
 
 
 def _width(server: Server) -> tuple[bool, int]:

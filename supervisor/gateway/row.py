@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import NONE, Amounts, Budget, What
 from aish.wire.part import TokensPart
@@ -28,8 +30,7 @@ HUNG_UP: Final = 499
 """Status of a request whose client went away."""
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct):
     """One request. `chain` is its process and the ancestors that it counts for, `server` the process of the model
     that it was routed to. `status` is the HTTP status of the answer, HUNG_UP or DIED; None while it is under way."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from aish.supervisor.gateway import observed
 from aish.supervisor.gateway.dialects import openai, sse
@@ -29,8 +30,7 @@ from aish.supervisor.gateway.web import Request
 from aish.supervisor.gateway.windows.ledger import Account
 
 
-@dataclass(slots=True, eq=False)
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """One request under way, and all that its settlement needs. What stands below `attempts` is of the attempt that
     is being made, or was made last."""
 
@@ -84,7 +84,7 @@ class Exchange:
 
     def ended(self) -> Exchange:
         """The attempt that was made last, to be settled for itself; the next one begins with nothing."""
-        ended = replace(self)
+        ended = msgspec.structs.replace(self)
         self.settled, self.sent_s, self.exact_prompt = True, None, None
         self.relay = self.assembly = self.used = None
         self.unused, self.behind, self.choices, self.stored = False, False, (), ()

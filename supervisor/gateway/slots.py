@@ -131,6 +131,10 @@ class Slots:
         if len(self._asked) > MOST_ASKED:
             self._asked.popitem(last=False)
 
+    def wants(self, process: str) -> bool:
+        """Whether there is something to do before a request of that process is sent."""
+        return process in self._wanted
+
     async def before(self, process: str, server: Server, path: str) -> None:
         """A request of that process is about to be sent there. What goes wrong makes it slower, and is told later."""
         wanted = self._wanted.get(process)

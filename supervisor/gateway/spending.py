@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -200,7 +199,7 @@ class Spending:
             account = self.ledger.accounts[member.id]
             account.spent = took
             if account.today is not None:
-                account.today.spent = replace(took)
+                account.today.spent = msgspec.structs.replace(took)
 
     def put_key(self, row: KeyRow) -> None:
         """Make or change a named key and its account, on the disk and then in memory. Raises StorageError."""
@@ -271,14 +270,15 @@ class Spending:
             self.turn()
         claim.again = claim.number in self.ledger.reservations
         self.ledger.release(claim.number)
-        self.ledger.ask(claim)
-        self.advance()
-        try:
-            if claim.number not in self.ledger.reservations:
-                await self.waits.granted(claim, live)
-        except BaseException:
-            self.give_back(claim.number)
-            raise
+        if not self.ledger.grant(claim, time.monotonic()):
+            self.ledger.ask(claim)
+            self.advance()
+            try:
+                if claim.number not in self.ledger.reservations:
+                    await self.waits.granted(claim, live)
+            except BaseException:
+                self.give_back(claim.number)
+                raise
         return await self._begun(row, claim)
 
     async def again(self, row: Row, claim: Claim) -> Reservation | None:
@@ -305,7 +305,9 @@ class Spending:
         row.input, row.output, row.estimated = claim.prompt, reservation.output, True
         row.cost_usd = reservation.promised.pusd / PICO
         try:
-            await self.journal.begin(row)
+            committed = self.journal.begin(row)
+            if committed is not None:
+                await committed
         except BaseException:
             self.give_back(claim.number)
             raise

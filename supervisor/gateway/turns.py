@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from aish.errors import RefusedError, UnavailableError
 from aish.supervisor.gateway import places
 from aish.supervisor.gateway.bell import Bell
@@ -48,8 +50,7 @@ def _any(_server: Server) -> bool:
     return True
 
 
-@dataclass(slots=True)
-class Wish:
+class Wish(msgspec.Struct):
     """What a request wants: a place at a server of the model `name` of which `fits` is true. `patient`: see
     Models.ready. `further`: it was asked before, and waits for no server to get ready."""
 
@@ -126,7 +127,7 @@ class Turns:
         return () if self._directory.held(exchange.row.process) else self._open(wish)
 
     def _open(self, wish: Wish) -> tuple[Server, ...]:
-        return self._models.open(wish.name, embedding=wish.embedding, fits=wish.fits)
+        return self._models.open(wish.name, embedding=wish.call.endpoint == openai.EMBEDDINGS, fits=wish.fits)
 
     async def turn(self, exchange: Exchange, wish: Wish) -> Place:
         """A place at one of the model's servers, as soon as it is this request's turn; to be entered at once. Raises
@@ -139,7 +140,7 @@ class Turns:
                 known = marks(wish.call) if known is None else known
                 homes = self._prefixes.homes(servers, known)
             ticket = Ticket(exchange.row.number, servers=servers, homes=homes)
-            if any(server.places is None for server in servers):
+            if _boundless(servers):
                 pool = None  # there is always a place: nobody waits
                 places.take(ticket, places.spot(ticket)[0] if len(servers) > 1 else servers[0])
             else:
@@ -188,12 +189,11 @@ class Turns:
             pool.end(ticket, _now_s())
         elif ticket.waits:
             pool.withdraw(ticket)
-        self._advance()
+        if self._pools:
+            self._advance()
 
     def _advance(self) -> None:
         """Who can have a place gets it. Pools take turns, since a server may be in two of them."""
-        if not self._pools:
-            return
         now_s = _now_s()
         for name, pool in list(self._pools.items()):
             if not pool.waiting:
@@ -264,6 +264,14 @@ def ordinal(number: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, 21st."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number}{ending}"
+
+
+def _boundless(servers: tuple[Server, ...]) -> bool:
+    """Whether one of them is sent as many requests as come. A loop: every request asks."""
+    for server in servers:  # noqa: SIM110
+        if server.places is None:
+            return True
+    return False
 
 
 def _now_s() -> float:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Coroutine, Mapping
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -18,13 +20,14 @@ import msgspec
 from multidict import CIMultiDict, MultiMapping
 
 from aish.errors import StorageError, UpstreamError
-from aish.model.dialect import ANTHROPIC
+from aish.model.dialect import ANTHROPIC, CLIENT
 from aish.supervisor.gateway.connection import NotHttpError
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head
 from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
 from aish.supervisor.gateway.failure import UntakenError
+from aish.supervisor.gateway.fields import lines
 from aish.supervisor.gateway.kept import Connector
 from aish.supervisor.gateway.outbox import Outbox
 from aish.supervisor.gateway.pool import AGAIN_S, CONNECT_S, KEEP_S, Address, Pool, address
@@ -91,26 +94,26 @@ class Upstreams:
 
     async def post(self, server: Server, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> Reply:
         """Send a request below the base; returns once the head of the reply is here. The caller closes the reply."""
-        started_s = asyncio.get_running_loop().time()
+        started_s = time.monotonic()
         try:
-            reply = await self._send(server, "POST", base(server) + path, body, self._headers(server, headers))
+            reply = await self._send(server, "POST", base(server) + path, body, headers)
         except _FAILURES as error:
-            raise _unanswered(server, error, asyncio.get_running_loop().time() - started_s) from error
+            raise _unanswered(server, error, time.monotonic() - started_s) from error
         if reply.status in REFUSES_KEY:
             self._keys.refused(server)
         self._heard(server, headers or {}, reply.headers)
         return reply
 
     def _send(
-        self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
+        self, server: Server, method: str, url: str, body: bytes | None, given: Mapping[str, str] | None
     ) -> Coroutine[None, None, Reply]:
         """A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises one of
         _FAILURES."""
         where = self._address(server)
         if where is None:
-            return self._send_by_session(server, method, url, body, sent)
-        target = "/" + url.split("/", 3)[3]
-        return self._pool.send(where, method, target, sent, body, keep=_keeps(server) and not where.path)
+            return self._send_by_session(server, method, url, body, self._headers(server, given))
+        keep = _keeps(server) and not where.path
+        return self._pool.send(where, method, _target(url), self._lines(server, given), body, keep=keep)
 
     async def _send_by_session(
         self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
@@ -161,7 +164,7 @@ class Upstreams:
             await self.prepare(server)
             async with asyncio.timeout(ASK_S):
                 method = "GET" if data is None else "POST"
-                reply = await self._send(server, method, url, data, self._headers(server, headers))
+                reply = await self._send(server, method, url, data, headers)
                 try:
                     told = await read_bounded(reply, MAX_REPLY_BYTES, server)
                 finally:
@@ -270,16 +273,13 @@ class Upstreams:
         return self._keys.scrub(server)
 
     def _headers(self, server: Server, given: Mapping[str, str] | None) -> CIMultiDict[str]:
-        sent = CIMultiDict(_DEFAULTS)
-        if server.dialect == ANTHROPIC:
-            sent["anthropic-version"] = head.VERSION
-        sent.update(given or {})
-        key = self._keys.key(server)
-        if key is not None and server.dialect == ANTHROPIC:
-            sent["x-api-key"] = key
-        elif key is not None:
-            sent["Authorization"] = f"Bearer {key}"
-        return sent
+        return _headers(server.dialect, self._keys.key(server), given or {})
+
+    def _lines(self, server: Server, given: Mapping[str, str] | None) -> str:
+        """The same, as it is written. Mostly the same again; but a client's own login is kept nowhere."""
+        if server.login == CLIENT:
+            return lines(self._headers(server, given))
+        return _known_lines(server.dialect, self._keys.key(server), tuple(given.items()) if given else ())
 
     # --- sessions of aiohttp ------------------------------------------------------------------------------------
 
@@ -300,6 +300,29 @@ class Upstreams:
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=256 << 10,
         )
+
+
+def _headers(dialect: str, key: str | None, given: Mapping[str, str]) -> CIMultiDict[str]:
+    sent = CIMultiDict(_DEFAULTS)
+    if dialect == ANTHROPIC:
+        sent["anthropic-version"] = head.VERSION
+    sent.update(given)
+    if key is not None and dialect == ANTHROPIC:
+        sent["x-api-key"] = key
+    elif key is not None:
+        sent["Authorization"] = f"Bearer {key}"
+    return sent
+
+
+@lru_cache(maxsize=64)
+def _known_lines(dialect: str, key: str | None, given: tuple[tuple[str, str], ...]) -> str:
+    return lines(_headers(dialect, key, dict(given)))
+
+
+@lru_cache(maxsize=256)
+def _target(url: str) -> str:
+    """What the server is asked for."""
+    return "/" + url.split("/", 3)[3]
 
 
 def _keeps(server: Server) -> bool:

@@ -10,6 +10,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import unquote
 
+from multidict import istr
+
 from aish.errors import InputError, LimitError
 from aish.supervisor.gateway.fields import encoded, lines
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDict
 
 MAX_BODY_BYTES: Final = 64 << 20
+_CODING: Final = istr("Content-Encoding")
 _PLAIN: Final = ("", "identity")
 _PACKED: Final = ("gzip", "x-gzip", "deflate")
 
@@ -83,7 +86,7 @@ class Request:
             raise self._error
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
-        coding = self.headers.get("Content-Encoding")
+        coding = self.headers.get(_CODING)
         if coding is None or (coding := coding.strip().lower()) in _PLAIN:
             return body
         return _unpacked(body, coding)

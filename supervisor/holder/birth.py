@@ -4,7 +4,9 @@ Between fork and exec the child, in this order: fork → its session → its des
 control groups, nice, oom score, io priority → "born" into the journal (its last chance to be refused by a take-over)
 → rlimits → signals → exec.
 Rlimits come after the announcement because RLIMIT_FSIZE would forbid it. Everything that needs memory is made
-before the fork. The parent learns of the exec by the end of a close-on-exec pipe, of a failure by words in it.
+before the fork, and what the child does is short: each page that it touches first, by as little as a reference to an
+object, is a page fault, and these are most of what it costs. The parent learns of the exec by the end of a
+close-on-exec pipe, of a failure by words in it.
 
 Fork, not vfork: a child of vfork could not announce itself, and a holder killed at that moment would leave a
 program that runs without anybody knowing its id.
@@ -12,6 +14,7 @@ program that runs without anybody knowing its id.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal.signal makes an enum of what was before, which costs the child twenty page faults
 import errno
 import fcntl
 import json
@@ -222,6 +225,7 @@ def fork(plan: Plan, id: str, fds: Sequence[int], journal_fd: int) -> tuple[int,
     except OSError as error:
         raise Failure("fds", error.errno or errno.EMFILE).refusal() from None
     parent = os.getpid()
+    crowded = min(journal_fd, words, *fds) <= max([2, *plan.targets])
     try:
         pid = os.fork()
     except OSError as error:
@@ -229,7 +233,7 @@ def fork(plan: Plan, id: str, fds: Sequence[int], journal_fd: int) -> tuple[int,
         raise Failure("fork", error.errno or errno.EAGAIN).refusal() from None
     else:
         if pid == 0:
-            _become(plan, id, fds, journal_fd, words, parent, prefix)
+            _become(plan, id, fds, journal_fd, words, parent, prefix, crowded)
     finally:
         os.close(words)
     return pid, pipe
@@ -245,21 +249,24 @@ def outcome(pipe: int) -> Failure | None:
 
 
 def _become(
-    plan: Plan, id: str, fds: Sequence[int], journal_fd: int, words: int, parent: int, prefix: bytes
+    plan: Plan, id: str, fds: Sequence[int], journal_fd: int, words: int, parent: int, prefix: bytes, crowded: bool
 ) -> NoReturn:
-    """In the child, from fork to exec. Never returns; every failure is told in one write and ends with 127."""
+    """In the child, from fork to exec. Never returns; every failure is told in one write and ends with 127.
+
+    `crowded`: a descriptor may have a number that a target is to get."""
     stage = "session"
     announced = False
     try:
         os.setsid()
         stage = "fds"
-        floor = max(plan.targets, default=0) + 1
-        floor = max(floor, 3)
-        journal_fd, words = _above(journal_fd, floor), _above(words, floor)
-        groups = [_above(fd, floor) for fd in fds[: plan.groups]]
-        passed = [_above(fd, floor) for fd in fds[plan.groups :]]
-        for source, target in zip(passed, plan.targets, strict=True):
-            os.dup2(source, target, inheritable=True)
+        if crowded:
+            floor = max([2, *plan.targets]) + 1
+            journal_fd, words = _above(journal_fd, floor), _above(words, floor)
+            fds = [_above(fd, floor) for fd in fds]
+        at = plan.groups
+        for target in plan.targets:
+            os.dup2(fds[at], target)
+            at += 1
         if plan.pty:
             stage = "tty"
             fcntl.ioctl(0, TIOCSCTTY, 0)
@@ -267,7 +274,7 @@ def _become(
         os.chdir(plan.cwd)
         os.umask(plan.umask)
         stage = "group"
-        for group in groups:
+        for group in fds[: plan.groups]:
             os.write(group, b"0")
         stage = "nice"
         if plan.nice is not None:
@@ -290,7 +297,7 @@ def _become(
             _limit(limit, soft, hard)
         stage = "exec"
         for ignored in IGNORED:
-            signal.signal(ignored, signal.SIG_DFL)
+            _signal.signal(ignored, _signal.SIG_DFL)
         if plan.listen_pid is not None:
             plan.env[plan.listen_pid] = _LISTEN_PID + b"%d" % os.getpid()
         raise OSError(_exec(plan), "")

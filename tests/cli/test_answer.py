@@ -186,7 +186,7 @@ def test_who_is_not_supervised_asks_himself(shared_home: Home) -> None:
 
 
 def terminal(home: Home, *words: str) -> pexpect.spawn[str]:
-    return pexpect.spawn(
+    at = pexpect.spawn(
         sys.executable,
         ["-P", "-m", "aish", "next", *words],
         env=home.environ | {"TERM": "xterm"},
@@ -194,6 +194,8 @@ def terminal(home: Home, *words: str) -> pexpect.spawn[str]:
         timeout=DEADLINE_S,
         dimensions=(40, 120),
     )
+    at.delaybeforesend = None  # a key that comes as soon as it is offered was dropped
+    return at
 
 
 def test_one_key_answers_oldest_first(shared_home: Home) -> None:
@@ -212,10 +214,12 @@ def test_one_key_answers_oldest_first(shared_home: Home) -> None:
     at.expect_exact("[v] view 10 more lines")
     at.send("v")
     at.expect_exact("  39")
+    at.expect_exact("[w] ")
     at.send("w")
     at.expect_exact("your answer")
     at.sendline("use 8081")
     at.expect_exact("wants: push")  # asked since
+    at.expect_exact("[s] skip")
     at.send("s")
     at.expect_exact("1 skipped, still waiting")
     at.expect(pexpect.EOF)
@@ -233,8 +237,10 @@ def test_with_follow_the_next_one_is_shown_when_it_comes(shared_home: Home) -> N
     process = asker(shared_home, "push", "port", name="one")
     at = terminal(shared_home, "-f", "one")
     at.expect_exact("wants: push")
+    at.expect_exact("[s] skip")
     at.send("a")
     at.expect_exact("wants: port")
+    at.expect_exact("[s] skip")
     at.send("d")
     at.expect(pexpect.EOF)
     at.close()

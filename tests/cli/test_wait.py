@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.cli.wait import shell_status
 from aish.client import connect
+from aish.model import exit as exits
+from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +48,21 @@ def several(shared_home: Home) -> Home:
 def test_status(several: Home, words: list[str], status: int) -> None:
     done = several.aish("wait", *words)
     assert (done.returncode, done.stderr) == (status, "")
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        (ExitPart(code=0, reason=exits.WRAPUP), 0),  # it said its last message and ended as it was told: it was 1
+        (ExitPart(code=0, reason=exits.CANCELLED), 0),
+        (ExitPart(code=0, reason=exits.TIMEOUT), 1),
+        (ExitPart(code=77, reason=exits.REFUSED), 77),
+        (ExitPart(signal=15, reason=exits.WRAPUP), 143),
+        (ExitPart(), 69),
+    ],
+)
+def test_what_somebody_wanted_is_no_failure(end: ExitPart, status: int) -> None:
+    assert shell_status(end) == status
 
 
 def test_any_is_the_one_that_was_first_not_the_one_named_first(home: Home) -> None:

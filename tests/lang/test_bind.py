@@ -27,13 +27,37 @@ def test_keys(line: str, keys: str) -> None:
 
 
 def test_lists(aish: Aish) -> None:
+    """A function that nobody has is no error, as in bash; nor is one that this editor has not."""
     done = aish(
         r"""bind '"\C-o": "say\n"'; bind -x '"\C-t": "echo \"hi\""'; bind '"\C-g": yank'; bind 'set bell-style none'
         bind -s; bind -X; bind -p; bind -q yank; bind -u yank; bind -q yank; echo $?; bind -r '\C-o'; bind -s
-        bind nosuch; bind '"\C-g": nosuch'; echo $?"""
+        bind '"\C-g": nosuch'; bind '"\C-y": spell-correct-word'; bind -m vi-command '"k": undo'; echo $?; bind -p
+        bind nosuch; echo $?; bind -q nosuch; echo $?"""
     )
     assert done.out == (
         '"\\C-o": "say\\C-j"\n"\\C-t": "echo \\"hi\\""\n"\\C-g": yank\nyank can be invoked via "\\C-g".\n'
-        "yank is not bound to any keys.\n1\n0\n"
+        'yank is not bound to any keys.\n1\n0\n"\\C-y": spell-correct-word\n0\n1\n'
     )
+    assert "nosuch: keys, a colon" in done.err
     assert "nosuch: no function of the editor" in done.err
+
+
+def test_file_of_readline(aish: Aish) -> None:
+    """Its conditions, what it includes, and keys of vi's command mode, which would keep a letter from being typed."""
+    (aish.folder / "more").write_text('"\\C-b": undo\n$include ./nosuch\n')
+    (aish.folder / "rc").write_text(
+        '# keys\nset completion-ignore-case on\n$if mode=vi\n"a": yank\n$if Bash\n"b": yank\n$endif\n$else\n'
+        '"\\e[A": history-search-backward\n$endif\n$if Bash\nSpace: magic-space\n$endif\n$if version >= 8.1\n'
+        '$include ./more\n$endif\n$if other\n"c": yank\n$endif\nset keymap vi-command\n"k": yank\n'
+        'set keymap emacs\n"\\C-x": undo\n"open\n'
+    )
+    done = aish("bind -f rc; echo $?; bind -p; bind -f nosuch || echo $?")
+    assert done.out == ('0\n"\\e[A": history-search-backward\n" ": magic-space\n"\\C-b": undo\n"\\C-x": undo\n1\n')
+    assert 'rc: "open: keys, a colon' in done.err
+
+
+def test_inputrc_is_read_by_a_shell_at_a_prompt(aish: Aish) -> None:
+    (aish.folder / "keys").write_text("TAB: menu-complete\n")
+    environment = aish.environment | {"INPUTRC": str(aish.folder / "keys")}
+    assert aish.run(["-ic", "bind -p"], env=environment).out == '"\\C-i": menu-complete\n'
+    assert aish.run(["-c", "bind -p"], env=environment).out == ""

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aish.lang.fields import LITERAL, QUOTED, SPLIT, build, build_one, split_read
+from aish.lang.builtins.read_fields import split_read
+from aish.lang.fields import LITERAL, QUOTED, SPLIT
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
+from aish.lang.splitting import build, build_one
 
 
 def runtime(ifs: str | None) -> Runtime:

@@ -83,9 +83,7 @@ def test_a_copy_of_the_installation_runs_its_own_files(kept: Installed, tmp_path
 
 def test_deleted_or_replaced_while_a_shell_runs(kept: Installed) -> None:
     """Fault: the running shell reads a module where the old image had it, or dies of the file that is not there."""
-    script = (
-        '{}; [[ a == a ]] && echo $((1 + 1)); a=b; echo "${{a^}}"; case a in [a-c]) echo d ;; esac; kill -l 9'
-    )
+    script = '{}; [[ a == a ]] && echo $((1 + 1)); a=b; echo "${{a^}}"; case a in [a-c]) echo d ;; esac; kill -l 9'
     for change in ('rm "$IMAGE"', 'cp "$IMAGE" "$IMAGE.new"; echo >>"$IMAGE.new"; mv "$IMAGE.new" "$IMAGE"'):
         kept.out("-c", "true")
         done = kept.run(kept.program, "-c", script.format(change), env=kept.environ | {"IMAGE": str(kept.image)})

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from prompt_toolkit.buffer import Buffer, CompletionState
+from prompt_toolkit.completion import Completion
+from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
@@ -19,11 +23,15 @@ from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
 from aish.lang.signals import PROMPTING, Section
 from aish.lang.source import Source
+from aish.shell.bound_keys import Pressed
 from aish.shell.history import History
+from aish.shell.key_functions import function
 from aish.shell.prompt import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from prompt_toolkit.key_binding import KeyPressEvent
 
     from aish.shell.companion.link import Link
 
@@ -54,15 +62,21 @@ class Editor:
 
     def __init__(self, setup: str) -> None:
         self.rt = Runtime(NoHost(), {"PS1": "$ ", "PS2": "> ", "HISTFILE": "", "n": "0"})
-        self.rt.emacs = self.rt.interactive = self.rt.lasting = True
+        self.rt.emacs = self.rt.interactive = self.rt.lasting = self.rt.histexpand = True
         self.rt.signals.reinstall()
+        self.typed: list[str] = []
+        """Lines before this one."""
         run_source(self.rt, Source("setup", setup))
 
     def read(self, keys: str) -> str | None:
         link = cast("Link", Nobody())
         with create_pipe_input() as pipe:
             pipe.send_text(keys)
-            self.prompt = Prompt(self.rt, link, History(self.rt, link), input=pipe, output=DummyOutput())
+            history = History(self.rt, link)
+            for line in self.typed:
+                history.begins(line)
+            self.rt.typed = history
+            self.prompt = Prompt(self.rt, link, history, input=pipe, output=DummyOutput())
             return self.prompt.read()
 
 
@@ -74,37 +88,75 @@ def dispositions() -> Iterator[None]:
         signal.signal(signo, handler)
 
 
-@pytest.mark.parametrize(
-    ("command", "line"),
-    [
-        ('READLINE_LINE="new $READLINE_LINE"', "ne!w ab"),
-        ("READLINE_POINT=0", "!ab"),
-        ("READLINE_POINT=" + "9" * 5000, "ab!"),
-        ("unset READLINE_LINE", "!"),
-        ("kill -INT $$; while :; do :; done", "ab!"),
-    ],
-)
-def test_a_command_sees_the_line_and_may_change_it(command: str, line: str) -> None:
+def test_a_command_runs_outside_of_the_editor_which_goes_on() -> None:
     """Ctrl-C never reached one that was endless: SIGINT was the event loop's."""
-    editor = Editor(f"bind -x '\"\\C-t\": {command}'; (exit 3)")
-    assert editor.read("ab\x14!\r") == line
+    editor = Editor("bind -x '\"\\C-t\": kill -INT $$; while :; do :; done'; (exit 3)")
+    assert editor.read("ab\x14!\r") == "ab!"
     assert editor.rt.status == 3
-    assert "READLINE_LINE" not in editor.rt.values
 
 
 @pytest.mark.parametrize(
-    ("setup", "left"),
+    ("command", "text", "point"),
     [
-        ("bind -x '\"\\C-t\": exit 3'", Exit),
-        ("bind -x '\"\\C-t\": kill -HUP $$'", Interrupted),
+        ('READLINE_LINE="new $READLINE_LINE"', "new ab", 2),
+        ("READLINE_POINT=0", "ab", 0),
+        ("READLINE_POINT=" + "9" * 5000, "ab", 2),
+        ("unset READLINE_LINE", "", 0),
     ],
 )
-def test_a_command_may_end_the_shell(setup: str, left: type[BaseException]) -> None:
+def test_a_command_sees_the_line_and_may_change_it(command: str, text: str, point: int) -> None:
+    rt = Editor("(exit 3)").rt
+    assert Pressed(command, Document("ab", 2)).run(rt) == Document(text, point)
+    assert rt.status == 3
+    assert "READLINE_LINE" not in rt.values
+
+
+@pytest.mark.parametrize(("command", "left"), [("exit 3", Exit), ("kill -HUP $$", Interrupted)])
+def test_a_command_may_end_the_shell(command: str, left: type[BaseException]) -> None:
     """It stuck in the event loop, and the keyboard was dead."""
-    editor = Editor(setup)
+    rt = Editor("").rt
     with pytest.raises(left):
-        editor.read("ab\x14\r")
-    assert "READLINE_LINE" not in editor.rt.values
+        Pressed(command, Document("ab")).run(rt)
+    assert "READLINE_LINE" not in rt.values
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "line"),
+    [
+        ("history-search-backward", "ec\x0f!\r", "ec!ho two"),
+        ("history-search-backward", "ec\x0f\x0f\x0f\r", "echo one"),
+        ("history-search-backward", "\x0f\x0f\x0e\r", "echo two"),
+        ("history-search-backward", "none\x0f\r", "none"),
+        ("history-substring-search-backward", "two\x0f!\r", "echo two!"),
+        ("history-substring-search-backward", "echo\x0f\x0f\x0f\x0e\r", "ls -l; echo"),
+        ("magic-space", "a !$\x0fb\r", "a two b"),
+        ("kill-whole-line", "a b\x01\x0fc\r", "c"),
+        ("shell-backward-word", "a b\x0fc\r", "a cb"),
+        ("spell-correct-word", "a\x0fb\r", "ab"),
+    ],
+)
+def test_functions_of_readline(name: str, keys: str, line: str) -> None:
+    """Keys that people have had for readline. The last one this editor has not: the key does nothing."""
+    forward = name.replace("backward", "forward")
+    editor = Editor(f"bind '\"\\C-o\": {name}'; bind '\"\\C-n\": {forward}'")
+    editor.typed = ["echo one", "ls -l; echo", "echo two"]
+    assert editor.read(keys) == line
+
+
+def test_menu_complete_goes_on_with_each_key() -> None:
+    """The first key has the first completion inserted, which comes a moment later; the next one the next."""
+    press = function(Editor("").rt, "menu-complete")
+    assert press is not None
+    buffer = Buffer(document=Document("a"))
+    asked: list[dict[str, object]] = []
+    buffer.start_completion = lambda **how: asked.append(how)  # type: ignore[method-assign,assignment]
+    event = cast("KeyPressEvent", SimpleNamespace(current_buffer=buffer, arg=1))
+    press(event)
+    assert asked == [{"select_first": True, "select_last": False}]
+    words = [Completion(word, start_position=-1) for word in ("ab", "ac")]
+    buffer.complete_state = CompletionState(buffer.document, words, 0)
+    press(event)
+    assert buffer.text == "ac"
 
 
 def test_an_action_may_end_the_shell() -> None:

@@ -261,6 +261,18 @@ def test_what_is_specified(folder: Path, setup: str, line: str, words: list[str]
     assert (None if found is None else [one.text.rstrip() for one in found]) == words
 
 
+def test_a_copy_that_a_function_leaves_behind_is_not_waited_for(folder: Path) -> None:
+    """Fault: it holds the pipe of the answer open, and Tab takes until the deadline, or gives nothing."""
+    rt = Runtime(NoHost(), {"PWD": str(folder), "PATH": "/usr/bin:/bin"})
+    os.mkfifo(folder / "gate")
+    run_source(rt, Source("setup", f"cd {folder}; f() {{ {{ : <gate; }} & COMPREPLY=(now); }}; complete -F f p"))
+    found = specified(rt, situation("p "), "p ", 60.0)
+    with open(folder / "gate", "w"):
+        """It goes on, and ends."""
+    assert found is not None
+    assert found.words == ["now"]
+
+
 def test_no_room_for_what_is_specified(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tab says nothing then, and leaves nothing open; nor does it where the system takes children's ends itself."""
     rt = Runtime(NoHost(), {})

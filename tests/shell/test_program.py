@@ -155,6 +155,11 @@ def test_start_up_files(aish: Aish) -> None:
     assert aish.run(["--rcfile", "rc", "-i", "-c", "echo x"], env=environment).out == "from rc\nx\n"
 
 
+def test_aliases_are_an_option_at_a_prompt_as_well(aish: Aish) -> None:
+    script = "alias a='echo x'; eval a; shopt -q expand_aliases; shopt -u expand_aliases; eval a || echo $?"
+    assert aish.run(["-i", "--norc", "-c", script]).out == "x\n127\n"
+
+
 def test_interactive_without_a_terminal(aish: Aish) -> None:
     """The prompt goes to stderr, and nobody who stays behind holds the output open."""
     found = aish.run(["-i", "--norc"], input=b"echo one\n!!\n")

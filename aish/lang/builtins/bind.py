@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+from aish.lang import options
+from aish.lang.builtins.inputrc import Terminal, counting
+from aish.lang.builtins.key_functions import NAMES
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError
 
@@ -11,17 +16,9 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 MACRO, COMMAND, FUNCTION = "macro", "command", "function"
-FUNCTIONS = (
-    "accept-line", "backward-char", "backward-delete-char", "backward-kill-word", "backward-word",
-    "beginning-of-buffer", "beginning-of-history", "beginning-of-line", "capitalize-word", "clear-screen",
-    "complete", "delete-char", "delete-horizontal-space", "downcase-word", "edit-and-execute-command",
-    "end-of-buffer", "end-of-file", "end-of-history", "end-of-line", "forward-char", "forward-word",
-    "insert-comment", "kill-line", "kill-word", "menu-complete", "menu-complete-backward", "next-history",
-    "previous-history", "quoted-insert", "redraw-current-line", "reverse-search-history", "self-insert",
-    "transpose-chars", "undo", "unix-line-discard", "unix-word-rubout", "yank", "yank-last-arg", "yank-nth-arg",
-    "yank-pop",
-)  # fmt: skip
-"""Those of readline's that this editor has."""
+_KEYMAPS = {"emacs": True, "emacs-standard": True, "emacs-meta": True, "emacs-ctlx": True, "vi-insert": True,
+            "vi": False, "vi-move": False, "vi-command": False}  # fmt: skip
+"""Whether its keys are those of a line that is being typed: in vi's command mode letters are commands."""
 _NAMED = {"d": "\x7f", "e": "\x1b", "\\": "\\", '"': '"', "'": "'", "a": "\a", "b": "\b", "f": "\f", "n": "\n",
           "r": "\r", "t": "\t", "v": "\v"}  # fmt: skip
 
@@ -30,61 +27,99 @@ _OCTAL = "01234567"
 
 def bind(rt: Runtime, argv: list[str]) -> int:
     """bind [-lpsvPSVX] [-m keymap] [-f file] [-qu name] [-r keys] [-x keys:command] [keys:name]: its keys."""
-    options, words = with_values(argv, "lpsvPSVXm:f:q:u:r:x:")
-    status = 0
-    for letter, value in options:
+    given, words = with_values(argv, "lpsvPSVXm:f:q:u:r:x:")
+    status, typed = 0, True
+    for letter, value in given:
         match letter:
             case "l":
-                rt.write("".join([name + "\n" for name in FUNCTIONS]))
+                rt.write("".join([name + "\n" for name in NAMES]))
             case "p" | "P" | "s" | "S" | "X":
                 _show(rt, letter.lower())
             case "q" | "u":
                 status = _of_name(rt, value, forget=letter == "u")
-            case "r":
+            case "m":
+                typed = _is_typed(value)
+            case "r" if typed:
                 rt.bound.pop(_keys(value), None)
-            case "x":
+            case "x" if typed:
                 keys, command = _parted(value)
                 rt.bound[keys] = COMMAND, _text(command)
             case "f":
-                status = _file(rt, value)
+                read_file(rt, value)
             case _:
-                pass  # readline's variables and keymaps: the editor has its own
+                pass  # readline's variables: the editor has its own
     for word in words:
         try:
-            _bind_line(rt, word)
+            _bind_line(rt, word, typed)
         except CommandError as error:
             rt.complain_of("bind", error)  # the status stays as it is, in bash as well
     return status
 
 
-def _bind_line(rt: Runtime, line: str) -> None:
-    """A line as readline's file has it. Raises CommandError."""
+def _is_typed(keymap: str) -> bool:
+    """Whether keys of a keymap are those of a line that is being typed. Raises CommandError."""
+    if keymap not in _KEYMAPS:
+        raise CommandError(f"{keymap}: no keymap", hint="they are " + ", ".join(_KEYMAPS))
+    return _KEYMAPS[keymap]
+
+
+def _bind_line(rt: Runtime, line: str, typed: bool) -> bool:
+    """A line as readline's file has it; whether the keys of the next one are typed ones, too. Raises CommandError."""
     line = line.strip()
-    if not line or line[0] in "#$" or line.split()[:1] == ["set"]:
-        return
+    words = line.split()
+    if not words or line[0] in "#$":
+        return typed
+    if words[0] == "set":
+        return _set(rt, words[1:], typed)
     keys, value = _parted(line)
-    if value[:1] in ("'", '"'):
-        rt.bound[keys] = MACRO, _keys(value[1:-1] if value[-1:] == value[0] else value[1:])
-    elif value in FUNCTIONS:
-        rt.bound[keys] = FUNCTION, value
-    else:
-        raise CommandError(f"{value}: no function of the editor", hint="bind -l lists them")
+    if typed:
+        if value[:1] in ("'", '"'):
+            rt.bound[keys] = MACRO, _keys(value[1:-1] if value[-1:] == value[0] else value[1:])
+        elif value.lower() in NAMES:
+            rt.bound[keys] = FUNCTION, value.lower()
+        else:
+            rt.bound.pop(keys, None)  # nobody is told, in bash as well
+    return typed
 
 
-def _file(rt: Runtime, path: str) -> int:
+def _set(rt: Runtime, words: list[str], typed: bool) -> bool:
+    """A line `set name value`: of readline's variables the editor has the two that say which keys are meant."""
+    match words:
+        case ["keymap", name, *_]:
+            return _KEYMAPS.get(name, typed)
+        case ["editing-mode", "vi" | "emacs" as name, *_]:
+            if rt.vi or rt.emacs:
+                options.turn(rt, name, True)
+            return True
+        case _:
+            return typed
+
+
+def read_file(rt: Runtime, path: str) -> None:
+    """Do what a file of readline's says. What cannot be a line of it is told. Raises CommandError."""
+    terminal = Terminal(rt.values.get("TERM", ""), "vi" if rt.vi else "emacs")
+    typed = True
+    for line in counting(_text_of(path), terminal, _included):
+        try:
+            typed = _bind_line(rt, line, typed)
+        except CommandError as error:
+            rt.complain_of("bind", CommandError(f"{path}: {error.message}"))
+
+
+def _text_of(path: str) -> str:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            lines = file.readlines()
+            return file.read()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
-    status = 0
-    for line in lines:
-        try:
-            _bind_line(rt, line)
-        except CommandError as error:
-            rt.complain_of("bind", error)
-            status = 1
-    return status
+
+
+def _included(path: str) -> str:
+    """One that is not there says nothing, as in bash."""
+    try:
+        return _text_of(os.path.expanduser(path))
+    except CommandError:
+        return ""
 
 
 def _show(rt: Runtime, letter: str) -> None:
@@ -97,7 +132,7 @@ def _show(rt: Runtime, letter: str) -> None:
 
 def _of_name(rt: Runtime, name: str, *, forget: bool) -> int:
     """-q and -u: the keys of a function."""
-    if name not in FUNCTIONS:
+    if name not in NAMES:
         raise CommandError(f"{name}: no function of the editor", hint="bind -l lists them")
     found = [keys for keys, bound in rt.bound.items() if bound == (FUNCTION, name)]
     if forget:
@@ -119,8 +154,8 @@ def _parted(line: str) -> tuple[str, str]:
             at += 2 if line[at] == "\\" else 1
         keys, rest = _keys(line[1:at]), line[at + 1 :].strip()
     else:
-        name, _, rest = line.partition(":")
-        keys, rest = _named_key(name.strip()), ":" + rest.strip()
+        name, colon, rest = line.partition(":")
+        keys, rest = _named_key(name.strip()), colon + rest.strip()
     if rest[:1] != ":" or not keys:
         raise CommandError(f"{line}: keys, a colon and what they do expected", hint='bind \'"\\C-o": "text"\'')
     return keys, rest[1:].strip()

@@ -6,7 +6,7 @@ import os
 
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
-from aish.lang.digits import saturated
+from aish.lang.digits import signed
 from aish.lang.ending import last_word
 from aish.lang.signals import RETURN
 from aish.lang.source import ParseError
@@ -26,14 +26,12 @@ def _number(rt: Runtime, argv: list[str], default: int) -> int:
     words = _operands(argv)
     if not words:
         return default
-    word = words[0].strip(" \t\n")
-    digits = word[1:] if word[:1] in ("-", "+") else word
-    if not (digits.isdecimal() and digits.isascii()) or saturated(digits) >= 1 << 63:
+    number = signed(words[0])
+    if number is None:
         raise CommandError(f"{words[0]}: a number expected", status=2)
     if len(words) > 1:
         raise rt.expansion_error(f"{argv[0]}: too many arguments")
-    number = saturated(digits)
-    return -number if word[0] == "-" else number
+    return number
 
 
 def _levels(rt: Runtime, argv: list[str]) -> int:

@@ -1,8 +1,9 @@
-"""Numbers as C's long double has them, with 64 bits of mantissa: what printf's %f, %e and %g of bash show. Pure."""
+"""Numbers as C's long double has them, 64 bits of mantissa: what %f, %e, %g and %a of bash's printf show. Pure."""
 
 from __future__ import annotations
 
 _BITS = 64
+_DOUBLE_BITS = 53
 _MOST_EXPONENT = 16_384
 """Of two."""
 _MOST_DIGITS = 4_000
@@ -80,7 +81,9 @@ def _rounded(above: int, below: int) -> int:
 
 
 def shown(value: LongDouble, conversion: str, flags: str, width: int, precision: int) -> str:
-    """What printf writes for %f %F %e %E %g %G."""
+    """What printf writes for %f %F %e %E %g %G %a %A."""
+    if conversion in "aA":
+        return hexadecimal(value, conversion, flags, width, precision)
     precision = 6 if precision < 0 else precision
     kind = conversion.lower()
     if kind == "f":
@@ -91,12 +94,54 @@ def shown(value: LongDouble, conversion: str, flags: str, width: int, precision:
         text = _general(value, precision or 1, "#" in flags)
     if conversion.isupper():
         text = text.upper()
-    sign = "-" if value.negative else "+" if "+" in flags else " " if " " in flags else ""
+    return _padded(_sign(value, flags), text, flags, width)
+
+
+def of(value: float) -> LongDouble:
+    """A number of Python's."""
+    above, below = abs(value).as_integer_ratio()
+    return LongDouble(above, 1 - below.bit_length(), negative=str(value)[0] == "-")
+
+
+def hexadecimal(
+    value: LongDouble, conversion: str, flags: str, width: int, precision: int, *, double: bool = False
+) -> str:
+    """%a and %A: four bits of a long double stand before the point, one of a `double`."""
+    bits, before = (_DOUBLE_BITS, 1) if double else (_BITS, 4)
+    places = (bits - before) // 4
+    mantissa, power = value.mantissa, 0
+    if mantissa:
+        shift = bits - mantissa.bit_length()
+        mantissa = mantissa << shift if shift >= 0 else _rounded(mantissa, 1 << -shift)
+        power = value.exponent - shift + bits - before
+    digits = f"{mantissa:x}".rjust(places + 1, "0")
+    if precision < 0:
+        digits = digits[0] + digits[1:].rstrip("0")
+    elif precision < places:
+        digits = f"{_rounded(mantissa, 1 << 4 * (places - precision)):x}".rjust(precision + 1, "0")
+        if len(digits) > precision + 1:  # f.ff became 10.00
+            digits, power = digits[:-1], power + 4
+    else:
+        digits = digits.ljust(precision + 1, "0")
+    point = "." * (len(digits) > 1 or "#" in flags)
+    text = f"{digits[0]}{point}{digits[1:]}p{power:+}"
+    prefix = "0x"
+    if conversion == "A":
+        prefix, text = "0X", text.upper()
+    return _padded(_sign(value, flags) + prefix, text, flags, width)
+
+
+def _sign(value: LongDouble, flags: str) -> str:
+    return "-" if value.negative else "+" if "+" in flags else " " if " " in flags else ""
+
+
+def _padded(before: str, text: str, flags: str, width: int) -> str:
+    """To the width: by zeros behind the sign, or by blanks."""
     if "-" in flags:
-        return (sign + text).ljust(width)
+        return (before + text).ljust(width)
     if "0" in flags:
-        return sign + text.rjust(width - len(sign), "0")
-    return (sign + text).rjust(width)
+        return before + text.rjust(width - len(before), "0")
+    return (before + text).rjust(width)
 
 
 def _pointed(digits: str, places: int, point: bool) -> str:

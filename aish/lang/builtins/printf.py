@@ -206,12 +206,11 @@ class _Output:
             case "s" | "c" | "b" | "q" | "Q":
                 self._text(part.conversion, argument or "", flags, width, precision)
             case "d" | "i" | "o" | "u" | "x" | "X":
-                spec = _spec(flags, width, precision, "d" if part.conversion in "iu" else part.conversion)
                 unsigned = part.conversion not in "di"
                 number = self._integer(argument or "0", unsigned=unsigned)
                 if unsigned and number < 0:
                     number += 1 << 64
-                self.texts.append(_c_integer(spec, number, part.conversion, precision))
+                self.texts.append(_c_integer(number, part.conversion, flags, width, precision))
             case "n":
                 self.rt.vars.set(argument or "", str(len("".join(self.texts))))
             case _ if part.conversion[-1] == "T":
@@ -286,10 +285,12 @@ class _Output:
         return value
 
     def _float(self, conversion: str, text: str, flags: str, width: int, precision: int) -> None:
-        stripped = text.strip(" \t\n")
-        if conversion not in "aA" and precision <= _MOST_PLACES:
-            from aish.lang.builtins import long_double
+        """Of a long double, but in posix mode of a double."""
+        from aish.lang.builtins import long_double
 
+        stripped = text.lstrip(" \t\n")
+        posix = self.rt.posix
+        if precision <= _MOST_PLACES and not posix:
             exact = long_double.read(stripped)
             if exact is not None:
                 self.texts.append(long_double.shown(exact, conversion, flags, width, precision))
@@ -300,14 +301,14 @@ class _Output:
             value, rest = _leading_float(stripped)
             if rest:
                 self._complain(f"{text}: not a number")
-        if conversion in "aA":
-            shown = _c_hexadecimal(value, precision)
-            shown = shown.upper() if conversion == "A" else shown
-            self.texts.append(shown.ljust(width) if "-" in flags else shown.rjust(width))
+        if value - value != 0:  # infinite, or no number: not padded with zeros
+            shown = _spec(flags.replace("0", ""), width, precision, "G" if conversion.isupper() else "g") % value
+        elif conversion in "aA":
+            places = min(precision, _MOST_PLACES)
+            shown = long_double.hexadecimal(long_double.of(value), conversion, flags, width, places, double=posix)
         else:
-            if value - value != 0:  # infinite, or no number: not padded with zeros
-                flags = flags.replace("0", "")
-            self.texts.append(_spec(flags, width, precision, conversion) % value)
+            shown = _spec(flags, width, precision, conversion) % value
+        self.texts.append(shown)
 
     def _complain(self, message: str) -> None:
         self.rt.complain(f"printf: {message}")
@@ -335,43 +336,27 @@ def _leading_float(text: str) -> tuple[float, str]:
     return 0.0, text
 
 
-def _c_hexadecimal(value: float, precision: int) -> str:
-    """%a, as of a long double: four bits stand before the point."""
-    from math import frexp, isfinite
-
-    if not isfinite(value) or value == 0:
-        return value.hex() if value else "-0x0p+0" if str(value)[0] == "-" else "0x0p+0"
-    fraction, exponent = frexp(abs(value))
-    bits = int(fraction * (1 << 64))
-    digits = f"{bits & (1 << 60) - 1:015x}"
-    digits = digits[:precision].ljust(precision, "0") if precision >= 0 else digits.rstrip("0")
-    return f"{'-' * (value < 0)}0x{bits >> 60:x}{'.' * bool(digits)}{digits}p{exponent - 4:+}"
-
-
 def _spec(flags: str, width: int, precision: int, conversion: str) -> str:
     """The format for Python's % operator, which is C's."""
     return f"%{flags}{width if width >= 0 else ''}{f'.{precision}' if precision >= 0 else ''}{conversion}"
 
 
-def _c_integer(spec: str, number: int, conversion: str, precision: int) -> str:
-    """Where Python's % differs from C: octal's # and a precision of 0 with the value 0."""
-    if number == 0 and precision == 0:
-        sign = "+" if "+" in spec else " " if " " in spec else ""
-        return sign if conversion in "di" else ""
-    if conversion == "o" and "#" in spec:
-        digits = f"{number:o}"
-        return (spec.replace("#", "")[:-1] + "s") % (digits if number == 0 else "0" + digits)
-    if precision >= 0:
-        spec = _without_zero_flag(spec)
-    return spec % number
-
-
-def _without_zero_flag(spec: str) -> str:
-    """A precision turns the flag 0 off."""
-    at = 1
-    while spec[at] in "-+ #0":
-        at += 1
-    return "%" + spec[1:at].replace("0", "") + spec[at:]
+def _c_integer(number: int, conversion: str, flags: str, width: int, precision: int) -> str:
+    """As C writes it."""
+    digits = format(abs(number), conversion if conversion in "oxX" else "d")
+    digits = digits.rjust(precision, "0") if number or precision else ""
+    before = ""
+    if conversion in "di":
+        before = "-" if number < 0 else "+" if "+" in flags else " " if " " in flags else ""
+    elif "#" in flags and conversion in "xX" and number:
+        before = "0" + conversion
+    elif "#" in flags and conversion == "o" and digits[:1] != "0":
+        digits = "0" + digits
+    if "-" in flags:
+        return (before + digits).ljust(width)
+    if "0" in flags and precision < 0:
+        return before + digits.rjust(width - len(before), "0")
+    return (before + digits).rjust(width)
 
 
 TABLE: dict[str, Builtin] = {"printf": printf}

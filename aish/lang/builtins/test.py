@@ -7,7 +7,7 @@ import stat
 
 from aish.lang.arithmetic_tokens import decimal, known
 from aish.lang.control import CommandError
-from aish.lang.digits import saturated
+from aish.lang.digits import signed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,12 +124,10 @@ def integer(word: str) -> int:
         found = decimal(word)
     if found is not None:
         return found
-    text = word.strip(" \t\n")
-    digits = text[1:] if text[:1] in ("-", "+") else text
-    if not (digits.isdecimal() and digits.isascii()) or saturated(digits) > 1 << 63:
+    number = signed(word)
+    if number is None:
         raise _MalformedError(f"{word}: a whole number expected")
-    number = saturated(digits)
-    return -number if text[0] == "-" else number
+    return number
 
 
 def _newer(a: str, b: str) -> bool:
@@ -254,11 +252,7 @@ class _Expression:
         if word is None:
             raise _MalformedError("an argument expected at the end")
         operator = self._peek(1)
-        if operator in BINARY and self._peek(2) is not None:
-            assert operator is not None
-            self.pos += 3
-            result = BINARY[operator](word, self.words[self.pos - 1])
-        elif word == "!":
+        if word == "!":
             self.pos += 1
             result = not self.term()
         elif word == "(":
@@ -267,6 +261,10 @@ class _Expression:
             if self._peek() != ")":
                 raise _MalformedError("')' expected")
             self.pos += 1
+        elif operator in BINARY and self._peek(2) is not None:
+            assert operator is not None
+            self.pos += 3
+            result = BINARY[operator](word, self.words[self.pos - 1])
         elif word in UNARY and operator is not None:
             self.pos += 2
             result = UNARY[word](self.rt, operator)

@@ -57,7 +57,9 @@ def wait(rt: Runtime, argv: list[str]) -> int:
         raise
     finally:
         if rt.coprocesses:
-            rt.look_after_coprocesses()
+            from aish.lang import coprocesses
+
+            coprocesses.look_after(rt)
 
 
 def _wait_job(rt: Runtime, job: Job, *, stops: bool) -> int:

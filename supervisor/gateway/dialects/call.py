@@ -10,7 +10,6 @@ Reading takes a bounded multiple of the body's size, whatever is in it.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
@@ -47,6 +46,7 @@ _PART: Final = re.compile(rb'"(?:image_url|input_audio|file)"\s*:')
 _NAMED: Final = "images, sounds and files"
 _STRING, _BOOLEAN, _NUMBER, _OBJECT, _ARRAY = "a string", "a boolean", "a number", "an object", "an array"
 _KINDS: Final = {ord('"'): _STRING, ord("t"): _BOOLEAN, ord("f"): _BOOLEAN, ord("{"): _OBJECT, ord("["): _ARRAY}
+_NULL: Final = ord("n")
 _SPACE: Final = b" \t\r\n"
 _NOTHING: Final = re.compile(rb"[ \t\r\n]*\[[ \t\r\n]*\]")
 TRUE: Final = msgspec.Raw(b"true")
@@ -55,8 +55,7 @@ _fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode: Final = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A request to a model, read as far as the gateway needs."""
 
     endpoint: str
@@ -84,7 +83,8 @@ class Call:
 
     def renamed(self, model: str) -> Call:
         """The same, of another model."""
-        return replace(self, model=model, fields={**self.fields, "model": msgspec.Raw(_encode(model))})
+        fields = {**self.fields, "model": msgspec.Raw(_encode(model))}
+        return msgspec.structs.replace(self, model=model, fields=fields)
 
     @property
     def asked(self) -> msgspec.Raw:
@@ -100,7 +100,10 @@ def parse(endpoint: str, body: bytes) -> Call:
         raise InputError(f"Missing required parameter: '{required}'.", field=required)
     prompt = [memoryview(fields[name]) for name in _PROMPT_FIELDS[endpoint] if name in fields]
     options = Fields(fields)
-    copies = max([options.copies(name) for name in _COPIES if name in fields], default=1)
+    copies = 1
+    for name in _COPIES:
+        if name in fields:
+            copies = max(copies, options.copies(name))
     prompts = 1 if endpoint == CHAT else _prompts(required, memoryview(fields[required]))
     call = Call(
         endpoint=endpoint,
@@ -174,7 +177,7 @@ class Fields:
         if raw is None:
             return None
         data = memoryview(raw)
-        if bytes(data[:5]) == b"null":
+        if data[0] == _NULL:  # nothing else begins with it
             return None
         got = _KINDS.get(data[0], _NUMBER)
         if got != kind:
@@ -224,10 +227,14 @@ class Fields:
 
         llama.cpp takes a negative limit as none, and makes one token at a limit of 0.
         """
-        limits = [value for name in _LIMITS if name in self._fields and (value := self._limit(name)) is not None]
-        if not limits or min(limits) < 0:
-            return None
-        return max(1, *limits)
+        most: int | None = None
+        unlimited = False
+        for name in _LIMITS:
+            value = self._limit(name) if name in self._fields else None
+            if value is not None:
+                unlimited = unlimited or value < 0
+                most = max(most or 1, value)
+        return None if unlimited else most
 
 
 def _wrong(name: str, expected: str, got: str) -> InputError:

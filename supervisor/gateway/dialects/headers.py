@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from multidict import istr
+
 from aish.model.client_environ import OWN_KEY
 from aish.model.dialect import ANTHROPIC, CLIENT, OPENAI
 from aish.supervisor.gateway.keys import presented
@@ -17,6 +19,7 @@ _KNOWN: Final = {
     OPENAI: ("accept", "idempotency-key", "x-request-id", "openai-organization", "openai-project", "openai-beta"),
     ANTHROPIC: ("accept", "anthropic-version", "anthropic-beta", "idempotency-key", "x-request-id"),
 }
+_LOOKED_UP: Final = {dialect: tuple(map(istr, names)) for dialect, names in _KNOWN.items()}
 NO_FALLBACK: Final = "x-aish-no-fallback"
 """1: the client wants this model or an error."""
 _OURS: Final = frozenset(
@@ -34,7 +37,9 @@ def along(given: MultiMapping[str], server: Server) -> dict[str, str]:
     """Those that the server's dialect has; of a client that is logged in itself everything that is not about this
     connection or the form of the body, and has not our own key."""
     if server.login != CLIENT:
-        return {name: value for name in _KNOWN[server.dialect] if name in given and (value := _joined(given, name))}
+        return {
+            name: value for name in _LOOKED_UP[server.dialect] if name in given and (value := _joined(given, name))
+        }
     ours = presented(given)
     hop = {word.strip().lower() for value in given.getall("connection", ()) for word in value.split(",")}
     names = {name.lower(): name for name in given}

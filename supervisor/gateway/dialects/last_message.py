@@ -8,7 +8,6 @@ embeddings        nothing: nobody answers there
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -55,4 +54,4 @@ def _with(call: Call, name: str, value: bytes | None) -> Call:
         return call
     longer = len(value) - len(bytes(call.fields[name]))
     fields = {**call.fields, name: msgspec.Raw(value)}
-    return replace(call, fields=fields, prompt_bytes=call.prompt_bytes + longer * call.copies)
+    return msgspec.structs.replace(call, fields=fields, prompt_bytes=call.prompt_bytes + longer * call.copies)

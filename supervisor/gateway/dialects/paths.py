@@ -43,7 +43,7 @@ LISTS: Final = ("/models", "/api/tags", RUNNING)
 OLLAMA_VERSION: Final = "0.12.0"
 """Of the API that is followed here."""
 SHOW: Final = "/api/show"
-_OLLAMA_PREFIX: Final = "/api/"
+OLLAMA_PREFIX: Final = "/api/"
 _ANTHROPIC_HEADER: Final = "anthropic-version"
 GEMINI_KEY: Final = "x-goog-api-key"
 
@@ -53,7 +53,7 @@ def spoken(path: str, headers: Mapping[str, str]) -> Dialect:
     dialect = SERVED.get(path) or COUNTED.get(path)
     if dialect is not None:
         return dialect
-    if path.startswith(_OLLAMA_PREFIX):
+    if path.startswith(OLLAMA_PREFIX):
         return OLLAMA
     if path.startswith(gemini.PREFIX) or GEMINI_KEY in headers or gemini.spoken(path, ""):
         return GEMINI

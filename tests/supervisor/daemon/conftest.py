@@ -23,7 +23,7 @@ from aish.supervisor.holder import link, wire
 from aish.wire.message import Events, Forget, Inspect, Logs, Snapshot, Spawn, Stop, Wait
 from aish.wire.part import EventPart, ProcessPart
 from aish.wire.reply import Done, EventList, Inspected, Started, View, Waited
-from aish.wire.spec import LaunchPart, SpecPart
+from aish.wire.spec import LaunchPart, RoutePart, SpecPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +75,19 @@ class Supervised:
 
     def python(self, code: str, *words: str, **fields: Any) -> Started:
         return self.spawn(sys.executable, "-I", "-S", "-c", code, *words, **fields)
+
+    def model(self, *options: str, name: str = "made-up", concurrent: int | None = None) -> str:
+        """Start a server of a made-up model, with the options of made_up_model.py; its id."""
+        program = os.path.join(os.path.dirname(__file__), "made_up_model.py")
+        route = RoutePart(url="http://127.0.0.1:{port}/v1", concurrent=concurrent)
+        words = (sys.executable, "-I", "-S", program, "{port}", *options)
+        return self.spawn(*words, kind="model", route=route, name=name).id
+
+    def serve(self, *options: str, name: str = "made-up", concurrent: int | None = None) -> str:
+        """The same until it is ready."""
+        id_ = self.model(*options, name=name, concurrent=concurrent)
+        assert self.wait(id_, until="ready").state in ("ready", "running", "idle"), self.log(id_)
+        return id_
 
     def wait(self, target: str, until: str = "ended", timeout_s: float = DEADLINE_S) -> Waited:
         waited = self.client.ask(Waited, Wait(target=target, until=until, timeout_s=timeout_s))

@@ -31,36 +31,12 @@ from aish.wire.message import (
 )
 from aish.wire.part import ProcessPart, SlotPart, TokensPart
 from aish.wire.reply import Done, KeyMade, Keys, UsageTable, Waited
-from aish.wire.spec import RoutePart
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Supervised
 
-MODEL = """
-import http.server, json, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def answer(self, body):
-        data = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-    def do_GET(self):
-        self.answer({"object": "list", "data": [{"id": "made-up", "object": "model"}]})
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        said = {"role": "assistant", "content": "hi"}
-        self.answer({"id": "1", "object": "chat.completion", "created": 0, "model": "made-up",
-                     "choices": [{"index": 0, "message": said, "finish_reason": "stop"}],
-                     "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}})
-    def log_message(self, *words):
-        pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
 ASK = """
 import json, os, sys, urllib.request
 body = json.dumps({"model": "made-up", "messages": [{"role": "user", "content": "x"}]}).encode()
@@ -69,14 +45,6 @@ for _ in range(int(sys.argv[1])):
         {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"})
     print(json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"], flush=True)
 """
-
-
-def serve(up: Supervised, name: str = "made-up") -> str:
-    route = RoutePart(url="http://127.0.0.1:{port}/v1")
-    started = up.python(MODEL, "{port}", kind="model", route=route, name=name)
-    waited = up.wait(started.id, until="ready")
-    assert waited.state in ("ready", "running", "idle"), up.log(started.id)
-    return started.id
 
 
 def gateway(up: Supervised) -> ProcessPart:
@@ -157,19 +125,6 @@ def test_keys(up: Supervised) -> None:
         up.client.request(KeyRevoke(name="you"))
 
 
-SLOW_MODEL = MODEL.replace(
-    'self.rfile.read(int(self.headers["Content-Length"]))',
-    """asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][-1]["content"]
-        if asked == "hi":  # a probe
-            return self.say()
-        with open(sys.argv[2], "a") as file:
-            file.write(asked + chr(10))
-        while not os.path.exists(sys.argv[2] + ".go"):
-            time.sleep(0.01)
-        time.sleep(0.2)
-        self.say()
-    def say(self):""",
-).replace("import http.server, json, sys", "import http.server, json, os, sys, time")
 ASK_AT_ONCE = """
 import json, os, sys, threading, urllib.request
 def ask():
@@ -186,8 +141,7 @@ for thread in threads: thread.join()
 def test_turns_at_a_model_go_by_niceness_and_ps_tells_who_is_next(up: Supervised, tmp_path: Path) -> None:
     """The niceness that `aish limit` sets is the weight at the gateway, too."""
     file = tmp_path / "asked"
-    route = RoutePart(url="http://127.0.0.1:{port}/v1", concurrent=1)
-    up.wait(up.python(SLOW_MODEL, "{port}", str(file), kind="model", route=route, name="slow").id, until="ready")
+    up.serve("--gate", str(file), name="slow", concurrent=1)
     up.python(ASK_AT_ONCE, "first", "1", kind="agent", name="first")
     up.until("it is at work", file.exists)
     up.python(ASK_AT_ONCE, "low", "3", kind="agent", name="low")
@@ -252,7 +206,7 @@ def test_the_limit_of_a_named_key_is_changed_by_the_user_alone(up: Supervised) -
 @pytest.mark.usefixtures("home")
 def test_a_model_becomes_ready_and_tokens_are_counted(up: Supervised) -> None:
     """ps shows what the model server counted: 3 requests of 7 + 5 tokens."""
-    model = serve(up)
+    model = up.serve()
     asker = up.python(ASK, "3", kind="agent", name="asker")
     assert up.code(asker.id) == 0, up.log(asker.id)
     assert up.log(asker.id)[0] == "hi\n" * 3
@@ -279,7 +233,7 @@ def test_a_model_becomes_ready_and_tokens_are_counted(up: Supervised) -> None:
 
 def test_agents_of_one_name_at_once_are_one_in_usage(up: Supervised) -> None:
     """The process table numbers their names; what an agent costs must not be split by that."""
-    serve(up)
+    up.serve()
     gate = os.pipe()
     waits = ("sh", "-c", 'read x; exec "$@"', "sh", sys.executable, "-I", "-S", "-c", ASK, "1")
     fields: dict[str, Any] = {"kind": "agent", "name": "twin", "rename": True, "fds": {0: gate[0]}}
@@ -295,7 +249,7 @@ def test_agents_of_one_name_at_once_are_one_in_usage(up: Supervised) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_a_spent_budget_holds_and_a_raised_one_releases(up: Supervised) -> None:
-    serve(up)
+    up.serve()
     asker = up.python(ASK, "6", kind="agent", name="asker", budget_tokens=20)
     up.until("it is held", lambda: up.row("asker").state == "over-budget")
     assert up.row("asker").holds == ["budget"]
@@ -331,7 +285,7 @@ with connect(start=False) as client:
 
 @pytest.mark.usefixtures("home")
 def test_the_users_budget_holds_everybody_and_the_user_alone_changes_it(up: Supervised) -> None:
-    serve(up)
+    up.serve()
     assert up.client.ask(Done, Limit(target="user", budget={"requests/day": "2"})).changed
     asker = up.python(ASK, "4", kind="agent", name="asker", budget_tokens=1000)
     up.until("it is held", lambda: up.row("asker").state == "over-budget")
@@ -360,10 +314,7 @@ def test_the_users_budget_holds_everybody_and_the_user_alone_changes_it(up: Supe
 
 
 def test_what_a_server_uses_beyond_the_bound_is_an_event_with_its_number(up: Supervised) -> None:
-    route = RoutePart(url="http://127.0.0.1:{port}/v1")
-    lies = MODEL.replace('"prompt_tokens": 7', '"prompt_tokens": 70000')
-    model = up.python(lies, "{port}", kind="model", route=route, name="made-up")
-    up.wait(model.id, until="ready")
+    up.serve("--prompt-tokens", "70000")
     asker = up.python(ASK, "2", kind="agent", name="asker", budget_tokens=20_000)
     up.until("it is held", lambda: up.row("asker").state == "over-budget")
     up.until("it is told", lambda: any(event.kind == "exceeded" for event in up.events()))
@@ -392,7 +343,7 @@ import time; time.sleep(60)
 
 
 def test_a_held_request_that_is_given_up_is_not_told_as_a_raised_budget(up: Supervised) -> None:
-    serve(up)
+    up.serve()
     gate = os.pipe()
     asker = up.python(GIVES_UP, kind="agent", name="asker", budget_tokens=1, fds={0: gate[0]})
     os.close(gate[0])
@@ -406,7 +357,7 @@ def test_a_held_request_that_is_given_up_is_not_told_as_a_raised_budget(up: Supe
 @pytest.mark.usefixtures("home")
 def test_a_damaged_gateway_db_is_told_and_what_was_spent_still_counts(up: Supervised) -> None:
     """No agent could ask a model any more, and only the gateway's log said why."""
-    serve(up)
+    up.serve()
     asker = up.python(ASK, "60", kind="agent", name="asker", budget_tokens=700)
     up.until("it is held", lambda: up.row("asker").holds == ["budget"])
     up.until(
@@ -451,7 +402,7 @@ def test_what_was_spent_below_a_process_is_its_own() -> None:
 
 def test_a_model_has_no_budget_of_its_own(up: Supervised) -> None:
     """It was taken and did nothing."""
-    model = serve(up)
+    model = up.serve()
     with pytest.raises(UsageError, match="is a model") as caught:
         up.client.request(Limit(target=model, tokens="10"))
     assert "aish limit @AGENT" in (caught.value.hint or "")
@@ -459,7 +410,7 @@ def test_a_model_has_no_budget_of_its_own(up: Supervised) -> None:
 
 def test_a_childs_use_counts_for_its_parent(up: Supervised) -> None:
     """Else an agent gets round its budget by starting another."""
-    serve(up)
+    up.serve()
     code = (
         "import secrets, sys, os\nfrom aish.client import connect, launch\nfrom aish.wire.message import *\n"
         "from aish.wire.reply import *\n"
@@ -479,7 +430,7 @@ def test_a_childs_use_counts_for_its_parent(up: Supervised) -> None:
 
 
 def test_a_paused_process_sends_no_requests(up: Supervised) -> None:
-    serve(up)
+    up.serve()
     asker = up.spawn(
         "sh",
         "-c",
@@ -504,7 +455,7 @@ def test_a_paused_process_sends_no_requests(up: Supervised) -> None:
 
 
 def test_a_model_whose_server_dies_is_not_ready(up: Supervised) -> None:
-    model = serve(up)
+    model = up.serve()
     up.client.request(Stop(target=model, grace_s=0))
     assert up.wait(model).state == "exited"
     assert up.row(model).ready == "unknown"
@@ -513,15 +464,11 @@ def test_a_model_whose_server_dies_is_not_ready(up: Supervised) -> None:
 def test_what_was_hopeless_is_waited_for_in_its_next_run(up: Supervised, tmp_path: Path) -> None:
     """`aish up` and `--ready` gave up at once, for what the server had said before it was started again."""
     paid = tmp_path / "paid"
-    length = 'self.rfile.read(int(self.headers["Content-Length"]))'
-    refuses = f"if not os.path.exists(sys.argv[2]): return {length}, self.send_error(402)"
-    code = "import os" + MODEL.replace("def do_POST(self):", f"def do_POST(self):\n        {refuses}")
-    route = RoutePart(url="http://127.0.0.1:{port}/v1")
-    started = up.python(code, "{port}", str(paid), kind="model", route=route, name="dear")
-    request = Wait(target=started.id, until="ready", timeout_s=20.0, give_up=True)
+    model = up.model("--paid", str(paid), name="dear")
+    request = Wait(target=model, until="ready", timeout_s=20.0, give_up=True)
     assert "402" in (up.client.ask(Waited, request).hopeless or "")
     paid.touch()
-    up.client.ask(Done, Restart(target=started.id))
+    up.client.ask(Done, Restart(target=model))
     waited = up.client.ask(Waited, request)
     assert (waited.hopeless, waited.timed_out) == (None, False)
 

@@ -78,6 +78,20 @@ def test_killed_daemon_at_any_moment_it_arrives_once_and_so_does_its_answer(up: 
     assert [line.split()[1] for line in got] == ["one", "two", "three"]
 
 
+@pytest.mark.usefixtures("home")
+def test_who_waits_for_mail_is_idle_whatever_daemon_there_is(up: Supervised) -> None:
+    """An agent that had told a daemon which was killed was `running` until its next turn."""
+    id_ = reader(up, 2)
+    up.until("it is idle", lambda: up.row(id_).activity == "idle")
+    assert up.row(id_).doing == "waits for messages"
+    up.kill_daemon()
+    up.next_daemon()
+    up.until("it is idle for the next one, too", lambda: up.row(id_).activity == "idle")
+    send(up, id_, "sleep")
+    up.until("it works", lambda: "got sleep" in up.log(id_)[0])
+    assert up.row(id_).activity != "idle", "it waits no more, and tells nothing"
+
+
 def test_what_a_run_has_not_answered_waits_for_the_next(up: Supervised) -> None:
     id_ = reader(up, 2, restart="on-failure")
     number = send(up, id_, "die")

@@ -65,6 +65,7 @@ def test_what_is_counted() -> None:
         (row("exited", end=ExitPart(code=3), pty=True), False),
         (row("exited", end=ExitPart(signal=9, reason=exits.OOM), pty=True), True),
         (row("exited", end=ExitPart(signal=15, reason=exits.CANCELLED)), False),
+        (row("exited", end=ExitPart(signal=15, reason=exits.WRAPUP)), False),
         (row("failed", end=ExitPart(reason=exits.START)), True),
         (row("failed", end=ExitPart(reason=exits.CANCELLED)), False),
         (row("lost"), True),

@@ -14,36 +14,13 @@ from aish.errors import ConflictError, UsageError
 from aish.supervisor.daemon.wrapups import MESSAGE
 from aish.wire.message import Cont, Limit, Pause, Wait, Wrapup
 from aish.wire.reply import Done, Waited
-from aish.wire.spec import RestartPart, RoutePart
+from aish.wire.spec import RestartPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
 
     from aish.wire.part import ExitPart
 
-MODEL = """
-import http.server, json, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def answer(self, body):
-        data = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-    def do_GET(self):
-        self.answer({"object": "list", "data": [{"id": "made-up", "object": "model"}]})
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
-        said = {"role": "assistant", "content": "to: " + asked[-1]["content"]}
-        self.answer({"id": "1", "object": "chat.completion", "created": 0, "model": "made-up",
-                     "choices": [{"index": 0, "message": said, "finish_reason": "stop"}],
-                     "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}})
-    def log_message(self, *words):
-        pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
 ASK = """
 import json, os, sys, time, urllib.error, urllib.request
 body = json.dumps({"model": "made-up", "max_tokens": 5, "messages": [{"role": "user", "content": "work"}]}).encode()
@@ -63,13 +40,6 @@ while True:
 """
 
 
-def serve(up: Supervised) -> None:
-    route = RoutePart(url="http://127.0.0.1:{port}/v1")
-    started = up.python(MODEL, "{port}", kind="model", route=route, name="made-up")
-    waited = up.wait(started.id, until="ready")
-    assert waited.state in ("ready", "running", "idle"), up.log(started.id)
-
-
 def held(up: Supervised, *words: str, **more: object) -> str:
     """An agent that its budget holds: made-up's bound for `work` does not fit any more."""
     asker = up.python(ASK, *words, kind="agent", name="asker", budget_tokens=600, **more)
@@ -85,7 +55,7 @@ def end(up: Supervised, id: str) -> ExitPart:
 
 @pytest.mark.usefixtures("home")
 def test_a_held_process_says_what_it_has_and_gets_its_stop_signal(up: Supervised) -> None:
-    serve(up)
+    up.serve("--echo")
     id = held(up, restart="always", restarts=RestartPart(delay_s=0.01))
     before = up.log("asker")[0]
     done = up.home.aish("wrapup", "asker", "--grace", "tokens=2k", "--json")
@@ -108,7 +78,7 @@ def test_a_held_process_says_what_it_has_and_gets_its_stop_signal(up: Supervised
 
 def test_who_ends_by_itself_is_not_started_again(up: Supervised) -> None:
     """That it fails, since nothing more is answered, is no reason for its restart policy."""
-    serve(up)
+    up.serve("--echo")
     id = held(up, "leaves", restart="always", restarts=RestartPart(delay_s=0.01))
     assert up.client.ask(Done, Wrapup(target="asker", message="bye")).changed
     assert not up.client.ask(Done, Wrapup(target="asker")).changed, "it is wrapped up already"
@@ -124,7 +94,7 @@ def test_who_ends_by_itself_is_not_started_again(up: Supervised) -> None:
     "victim", ["both", *(pytest.param(victim, marks=pytest.mark.slow) for victim in ("daemon", "gateway"))]
 )
 def test_it_survives_the_daemon_and_the_gateway(up: Supervised, victim: str) -> None:
-    serve(up)
+    up.serve("--echo")
     id = held(up)
     up.client.request(Wrapup(target="asker", message="bye", within_s=60))
     gateway = up.row("gateway").pid

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from aish.supervisor.gateway import connection, pool
 from aish.supervisor.gateway.connection import HIGH_BYTES, MAX_HEAD_BYTES, NotHttpError, head
+from aish.supervisor.gateway.fields import lines
 from aish.supervisor.gateway.pool import Address, Pool, address
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def writes(*pieces: bytes, ends: bool = False) -> Script:
 
 
 async def ask(connections: Pool, where: Address, *, keep: bool = True, body: bytes = b"{}") -> PlainReply:
-    return await connections.send(where, "POST", "/v1/x", {"Accept": "*/*"}, body, keep=keep)
+    return await connections.send(where, "POST", "/v1/x", "Accept: */*\r\n", body, keep=keep)
 
 
 async def whole(reply: PlainReply) -> bytes:
@@ -277,7 +278,7 @@ def test_what_is_sent() -> None:
         async with served(writes(OK + b"Content-Length: 0\r\n\r\n")) as (server, connections, where):
             for keep in (True, False):
                 await ask(connections, where, keep=keep, body=b'{"a":1}')
-            await connections.send(where, "GET", "/v1/models", {}, None, keep=True)
+            await connections.send(where, "GET", "/v1/models", "", None, keep=True)
             kept, closed, get = server.requests
             start = b"POST /v1/x HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAccept: */*\r\n" % where.port
             assert kept == start + b'Content-Length: 7\r\n\r\n{"a":1}'
@@ -305,7 +306,7 @@ def test_what_is_sent() -> None:
 )
 def test_nothing_is_smuggled_into_a_request(target: str, host: str, headers: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="not a"):
-        head("POST", target, host, headers, 1, keep=True)
+        head("POST", target, host, lines(headers), 1, keep=True)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,9 @@ class _Transport(asyncio.WriteTransport):
     def writelines(self, list_of_data: Sequence[bytes]) -> None:  # type: ignore[override]
         self.written.append((self, b"".join(list_of_data)))
 
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append((self, bytes(data)))
+
     def is_closing(self) -> bool:
         return self.closing
 

@@ -428,16 +428,32 @@ def test_a_request_whose_client_goes_before_the_commit_leaves_nothing_under_way(
     async def play() -> None:
         made = spending(records)
         place(made, "p1", None, 1000)
-        gone, stays = fresh(made, "p1"), fresh(made, "p1")
+        first, gone, stays = fresh(made, "p1"), fresh(made, "p1"), fresh(made, "p1")
         tasks = [
             asyncio.ensure_future(made.reserve(r, Claim(r.number, "p1", 10, 10, 10), Live(0, "p1", "")))
-            for r in (gone, stays)
+            for r in (first, gone, stays)
         ]
         await asyncio.sleep(0)
-        tasks[0].cancel()
-        assert (await tasks[1]).output == 10
-        assert [row.number for row in records.under_way()] == [stays.number]
-        assert made.ledger.left("p1") == 980
+        tasks[1].cancel()
+        assert (await tasks[2]).output == 10
+        assert [row.number for row in records.under_way()] == [first.number, stays.number]
+        assert made.ledger.left("p1") == 960
+
+
+def test_a_request_that_nobody_is_with_is_committed_before_it_goes_on(records: Records) -> None:
+    """It waits for no other turn of the loop, and all the same nothing is sent before its row is there."""
+
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        alone = fresh(made, "p1")
+        reserving = made.reserve(alone, Claim(alone.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+        with pytest.raises(StopIteration):  # it never had to wait
+            reserving.send(None)
+        assert [row.number for row in records.under_way()] == [alone.number]
+        finish(made, alone, 5, 1)
+        await asyncio.sleep(0)
+        assert records.under_way() == []
 
     asyncio.run(play())
 

@@ -13,7 +13,7 @@ import pytest
 from aish.errors import UnavailableError
 from aish.wire.message import BudgetQuery, Limit, UsageQuery
 from aish.wire.reply import Budgets, Done, UsageTable
-from aish.wire.spec import RestartPart, RoutePart
+from aish.wire.spec import RestartPart
 
 if TYPE_CHECKING:
     from conftest import Supervised
@@ -21,34 +21,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("home")
 
 ENOUGH_FOR, AGENTS, EACH = 100, 8, 25
-MODEL = """
-import http.server, json, sys, time
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def answer(self, body):
-        data = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-    def do_GET(self):
-        self.answer({"object": "list", "data": [{"id": "made-up", "object": "model"}]})
-    def do_POST(self):
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"]
-        if asked[-1]["content"] == "work":
-            print("asked", flush=True)
-            time.sleep(0.02)
-        said = {"role": "assistant", "content": "hi"}
-        self.answer({"id": "1", "object": "chat.completion", "created": 0, "model": "made-up",
-                     "choices": [{"index": 0, "message": said, "finish_reason": "stop"}],
-                     "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}})
-    def log_message(self, *words):
-        pass
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 256
-Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
-"""
 ASK = """
 import json, os, sys, threading, time, urllib.error, urllib.request
 body = json.dumps({"model": "made-up", "max_tokens": 5, "messages": [{"role": "user", "content": "work"}]}).encode()
@@ -118,9 +90,7 @@ def strike(up: Supervised, victim: str, order: random.Random) -> None:
 @pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 7))])
 def test_never_above_nobody_starved_all_accounted(up: Supervised, seed: int) -> None:
     order = random.Random(seed)
-    route = RoutePart(url="http://127.0.0.1:{port}/v1")
-    up.python(MODEL, "{port}", kind="model", route=route, name="made-up")
-    up.wait("made-up", until="ready")
+    up.serve("--work-s", "0.02")
     change(up, **{"requests/day": str(ENOUGH_FOR)})
     again: dict[str, Any] = {"restart": "on-failure", "restarts": RestartPart(delay_s=0.05, most=None)}
     for n in range(AGENTS):

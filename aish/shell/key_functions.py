@@ -1,0 +1,134 @@
+"""What keys that `bind` has bound do: prompt_toolkit's functions by readline's names, and those that it has not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prompt_toolkit.document import Document
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
+
+from aish.lang.control import CommandError
+from aish.shell.keys import expand_abbreviation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prompt_toolkit.key_binding import KeyPressEvent
+
+    from aish.lang.runtime import Runtime
+
+    Press = Callable[[KeyPressEvent], None]
+
+_SAME = {
+    "backward-byte": "backward-char",
+    "backward-kill-line": "unix-line-discard",
+    "forward-byte": "forward-char",
+    "insert-last-argument": "yank-last-arg",
+    "non-incremental-reverse-search-history": "reverse-search-history",
+    "old-menu-complete": "menu-complete",
+    "possible-completions": "complete",
+    "shell-backward-kill-word": "backward-kill-word",
+    "shell-backward-word": "backward-word",
+    "shell-forward-word": "forward-word",
+    "shell-kill-word": "kill-word",
+    "unix-filename-rubout": "backward-kill-word",
+    "upcase-word": "uppercase-word",
+    "vi-unix-word-rubout": "unix-word-rubout",
+    "vi-yank-arg": "yank-last-arg",
+}
+"""What does here as another function does."""
+
+
+def function(rt: Runtime, name: str) -> Press | None:
+    """What readline has under this name; None for what this editor has not."""
+    name = _SAME.get(name, name)
+    match name:
+        case "history-search-backward" | "history-search-forward":
+            return _Search(backward=name.endswith("backward"), anywhere=False).press
+        case "history-substring-search-backward" | "history-substring-search-forward":
+            return _Search(backward=name.endswith("backward"), anywhere=True).press
+        case "menu-complete" | "menu-complete-backward":
+            return _each(backward=name.endswith("backward"))
+        case "kill-whole-line":
+            return _kill_whole_line
+        case "magic-space" | "history-expand-line" | "history-and-alias-expand-line":
+            return _expand_events(rt, blank=name == "magic-space")
+        case "tab-insert":
+            return lambda event: event.current_buffer.insert_text("\t" * event.arg)
+        case _:
+            try:
+                return get_by_name(name).handler  # type: ignore[return-value]
+            except KeyError:
+                return None
+
+
+class _Search:
+    """The next line of the history that has what stands before the cursor, at its beginning or anywhere."""
+
+    def __init__(self, *, backward: bool, anywhere: bool) -> None:
+        self.step = -1 if backward else 1
+        self.anywhere = anywhere
+
+    def press(self, event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        last = _last_search.get("last")
+        wanted = last[0] if last is not None and last[1] == buffer.document else buffer.document.text_before_cursor
+        number, lines = buffer.working_index, buffer._working_lines  # noqa: SLF001  it has no other search for keys
+        while 0 <= number + self.step < len(lines):
+            number += self.step
+            line = lines[number]
+            if line != buffer.text and (wanted in line if self.anywhere else line.startswith(wanted)):
+                buffer.working_index = number
+                buffer.cursor_position = len(line if self.anywhere or not wanted else wanted)
+                _last_search["last"] = wanted, buffer.document
+                return
+        event.app.output.bell()
+
+
+_last_search: dict[str, tuple[str, Document]] = {}
+"""What was searched last, and what was found: as long as the line is that, a key goes on with it."""
+
+
+def _each(*, backward: bool) -> Press:
+    """The first completion in the place of the word, and at the next key the next one."""
+
+    def press(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.complete_state is None:
+            buffer.start_completion(select_first=not backward, select_last=backward)
+        elif backward:
+            buffer.complete_previous(count=event.arg)
+        else:
+            buffer.complete_next(count=event.arg)
+
+    return press
+
+
+def _kill_whole_line(event: KeyPressEvent) -> None:
+    buffer = event.current_buffer
+    event.app.clipboard.set_text(buffer.text)
+    buffer.document = Document()
+
+
+def _expand_events(rt: Runtime, *, blank: bool) -> Press:
+    """!! and its like before the cursor become what they stand for; then a blank."""
+
+    def press(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if blank:
+            expand_abbreviation(rt, buffer)
+        before = buffer.document.text_before_cursor
+        if "!" in before and rt.typed is not None and rt.histexpand:
+            from aish.lang.history_words import expand
+
+            try:
+                text = expand(before, rt.typed.lines()).text
+            except CommandError:
+                text = before  # told when the line is run
+            if text != before:
+                buffer.delete_before_cursor(len(before))
+                buffer.insert_text(text)
+        if blank:
+            buffer.insert_text(" ")
+
+    return press
