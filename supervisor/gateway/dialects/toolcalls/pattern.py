@@ -13,6 +13,8 @@ from aish.errors import InputError
 from aish.supervisor.gateway.dialects.toolcalls.gbnf import STRING_CHAR, either, literal, repeated
 
 MAX_CHARS: Final = 1000
+_ANY: Final = r'([^"\\\x7F\x00-\x1F' + "\u2028\u2029" + r'] | "\\" ["\\/bft])'
+"""What a dot stands for: no end of a line (ECMA-262, 22.2.2.7), however JSON writes it."""
 _parser: Final = re._parser  # type: ignore[attr-defined]  # noqa: SLF001  the parser behind re.compile
 _CLASSES: Final = {
     "CATEGORY_DIGIT": "0-9",
@@ -61,7 +63,7 @@ def _one(kind: str, value: Any) -> str:
         case "NOT_LITERAL":
             return _class([("NEGATE", None), ("LITERAL", value)])
         case "ANY":
-            return STRING_CHAR
+            return _ANY
         case "IN":
             return _class(value)
         case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
