@@ -168,8 +168,8 @@ class Runtime:
         self.aliases: dict[str, str] = {}
         self.completions: dict[str, Spec] = {}
         """What `complete` said about commands."""
-        self.bound: dict[str, tuple[str, str]] = {}
-        """What keys do at the prompt (bind): a kind, and a text, a command or a name."""
+        self.bound: dict[tuple[str, str], tuple[str, str]] = {}
+        """What keys do at the prompt (bind), by emacs or vi and the keys: a kind, and a text, a command or a name."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()
         """Built-ins that `enable -n` turned off."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aish.lang.builtins.bind import _parted, shown
+from aish.lang.builtins.inputrc import File, Reading, Terminal
 
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
         (r'"\C-o": x', "\x0f"), (r'"\C-x\C-r": x', "\x18\x12"), (r'"\e[24~": x', "\x1b[24~"), (r'"\M-x": x', "\x1bx"),
         (r'"\M-\C-h": x', "\x1b\x08"), (r'"\C-\M-h": x', "\x1b\x08"), (r'"\001\"a\\": x', '\x01"a\\'),
         ("Control-u: x", "\x15"), ("C-x: x", "\x18"), ("Meta-Rubout: x", "\x1b\x7f"), ("TAB: x", "\t"),
-        ('"ab":x', "ab"),
+        ('"ab":x', "ab"), ("Control-Meta-t: x", "\x1b\x14"), ("C-M-u: x", "\x1b\x15"), ("C-\xdf: x", "\x1f"),
+        (r'"\C-\xdf": x'.replace(r"\xdf", "\xdf"), "\x1f"), ("M-C-?: x", "\x1b\x7f"),
     ],
 )  # fmt: skip
 def test_keys(line: str, keys: str) -> None:
@@ -54,6 +57,48 @@ def test_file_of_readline(aish: Aish) -> None:
     done = aish("bind -f rc; echo $?; bind -p; bind -f nosuch || echo $?")
     assert done.out == ('0\n"\\e[A": history-search-backward\n" ": magic-space\n"\\C-b": undo\n"\\C-x": undo\n1\n')
     assert 'rc: "open: keys, a colon' in done.err
+
+
+def test_what_stands_behind_a_value_is_no_part_of_it(aish: Aish) -> None:
+    """A comment behind a function's name freed the key, and a macro went on to the last quote of the line."""
+    done = aish(r"""bind '"\C-o": yank # text' '"\C-t": "a\"b" "c"' "'\C-x': x" "C-y: 'a\"b' # \""; bind -ps""")
+    assert done.out == '"\\C-o": yank\n"\\C-t": "a\\"b"\n"\\C-y": "a\\"b"\n'
+
+
+def test_keymaps(aish: Aish) -> None:
+    """What was bound for vi counted in emacs mode as well, and letters of emacs-meta were no letters any more."""
+    (aish.folder / "rc").write_text(
+        'set keymap vi-insert\n"jj": vi-movement-mode\nset keymap emacs-meta\n"x": yank\nset keymap emacs-ctlx\n'
+        '"x": undo\n$if mode=vi\n"\\C-o": undo\n$endif\nset editing-mode vi\n$if mode=vi\n"\\C-t": undo\n$endif\n'
+    )
+    done = aish("set -o emacs; bind -p -f rc; bind -p; set -o emacs; echo; bind -p")
+    assert done.out == '"jj": vi-movement-mode\n"\\C-t": undo\n\n"\\ex": yank\n"\\C-xx": undo\n"\\C-t": undo\n'
+
+
+def test_a_file_that_cannot_be_read_is_told(aish: Aish) -> None:
+    """A pipe was waited for, and of a device there is no end."""
+    os.mkfifo(aish.folder / "pipe")
+    (aish.folder / "large").write_bytes(b"\n" * (256 * 1024 + 1))
+    done = aish("for f in pipe /dev/zero . large; do bind -f $f; done; echo $?")
+    assert done.out == "1\n"
+    assert done.err.count("not a regular file") == 3
+    assert "large: larger than 256 KiB" in done.err
+
+
+def test_files_that_include_one_another_end() -> None:
+    """Each line of each doubled the work, sixteen times over."""
+    files = {name: File((0, number), f"$include a\n$include b\n{name}:\n") for number, name in enumerate("ab")}
+    reading = Reading(Terminal("", "emacs"), files.get)
+    assert list(reading.lines(files["a"])) == ["b:", "a:"]
+    many = Reading(Terminal("", "emacs"), lambda name: File((0, int(name)), f"a:\n$include {int(name) + 1}\n" * 2))
+    assert len(list(many.lines(File((0, 0), "$include 1\n")))) < 100
+
+
+def test_nothing_in_a_file_ends_the_shell(aish: Aish) -> None:
+    (aish.folder / "rc").write_bytes(
+        b"Control-Meta-t: x\n\"\\C-\xc3\x9f\": x\n$include a\0b\n$include ~\0\nC-: x\n\xff: x\n\"\\C-o\": undo"
+    )
+    assert aish("bind -f rc; bind -p").out == '"\\C-o": undo\n'
 
 
 def test_inputrc_is_read_by_a_shell_at_a_prompt(aish: Aish) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from aish.lang import options
-from aish.lang.builtins.inputrc import Terminal, counting
+from aish.lang.builtins.inputrc import File, Reading, Terminal
 from aish.lang.builtins.key_functions import NAMES
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError
+from aish.lang.text import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +18,19 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 MACRO, COMMAND, FUNCTION = "macro", "command", "function"
-_KEYMAPS = {"emacs": True, "emacs-standard": True, "emacs-meta": True, "emacs-ctlx": True, "vi-insert": True,
-            "vi": False, "vi-move": False, "vi-command": False}  # fmt: skip
-"""Whether its keys are those of a line that is being typed: in vi's command mode letters are commands."""
+EMACS, VI = "emacs", "vi"
+_Keymap = tuple[tuple[str, ...], str]
+"""The modes of the editor in which its keys are those of a line that is being typed, and the keys before them."""
+_ANY: _Keymap = (EMACS, VI), ""
+"""Where nobody has named one."""
+_KEYMAPS: dict[str, _Keymap] = {
+    "emacs": ((EMACS,), ""), "emacs-standard": ((EMACS,), ""), "emacs-meta": ((EMACS,), "\x1b"),
+    "emacs-ctlx": ((EMACS,), "\x18"), "vi-insert": ((VI,), ""), "vi": ((), ""), "vi-move": ((), ""),
+    "vi-command": ((), ""),
+}  # fmt: skip
+"""In vi's command mode letters are commands, which are the editor's own."""
+_MOST_BYTES = 256 << 10
+"""Of a file of readline's."""
 _NAMED = {"d": "\x7f", "e": "\x1b", "\\": "\\", '"': '"', "'": "'", "a": "\a", "b": "\b", "f": "\f", "n": "\n",
           "r": "\r", "t": "\t", "v": "\v"}  # fmt: skip
 
@@ -28,7 +40,7 @@ _OCTAL = "01234567"
 def bind(rt: Runtime, argv: list[str]) -> int:
     """bind [-lpsvPSVX] [-m keymap] [-f file] [-qu name] [-r keys] [-x keys:command] [keys:name]: its keys."""
     given, words = with_values(argv, "lpsvPSVXm:f:q:u:r:x:")
-    status, typed = 0, True
+    status, keymap = 0, _ANY
     for letter, value in given:
         match letter:
             case "l":
@@ -38,94 +50,125 @@ def bind(rt: Runtime, argv: list[str]) -> int:
             case "q" | "u":
                 status = _of_name(rt, value, forget=letter == "u")
             case "m":
-                typed = _is_typed(value)
-            case "r" if typed:
-                rt.bound.pop(_keys(value), None)
-            case "x" if typed:
+                keymap = _keymap(value)
+            case "r":
+                _have(rt, keymap, _keys(value), None)
+            case "x":
                 keys, command = _parted(value)
-                rt.bound[keys] = COMMAND, _text(command)
+                _have(rt, keymap, keys, (COMMAND, _text(command)))
             case "f":
                 read_file(rt, value)
             case _:
                 pass  # readline's variables: the editor has its own
     for word in words:
         try:
-            _bind_line(rt, word, typed)
+            _bind_line(rt, word, keymap)
         except CommandError as error:
             rt.complain_of("bind", error)  # the status stays as it is, in bash as well
     return status
 
 
-def _is_typed(keymap: str) -> bool:
-    """Whether keys of a keymap are those of a line that is being typed. Raises CommandError."""
-    if keymap not in _KEYMAPS:
-        raise CommandError(f"{keymap}: no keymap", hint="they are " + ", ".join(_KEYMAPS))
-    return _KEYMAPS[keymap]
+def _keymap(name: str) -> _Keymap:
+    """Raises CommandError."""
+    if name not in _KEYMAPS:
+        raise CommandError(f"{name}: no keymap", hint="they are " + ", ".join(_KEYMAPS))
+    return _KEYMAPS[name]
 
 
-def _bind_line(rt: Runtime, line: str, typed: bool) -> bool:
-    """A line as readline's file has it; whether the keys of the next one are typed ones, too. Raises CommandError."""
+def _have(rt: Runtime, keymap: _Keymap, keys: str, what: tuple[str, str] | None) -> None:
+    """Bind the keys in all modes that are meant; None frees them."""
+    modes, before = keymap
+    for mode in modes:
+        if what is None:
+            rt.bound.pop((mode, before + keys), None)
+        else:
+            rt.bound[mode, before + keys] = what
+
+
+def _mode(rt: Runtime) -> str:
+    return VI if rt.vi else EMACS
+
+
+def _now(rt: Runtime) -> dict[str, tuple[str, str]]:
+    """What is bound in the mode of the moment."""
+    return {keys: what for (mode, keys), what in rt.bound.items() if mode == _mode(rt)}
+
+
+def _bind_line(rt: Runtime, line: str, keymap: _Keymap) -> _Keymap:
+    """A line as readline's file has it; the keymap of the next one. Raises CommandError."""
     line = line.strip()
     words = line.split()
     if not words or line[0] in "#$":
-        return typed
-    if words[0] == "set":
-        return _set(rt, words[1:], typed)
+        return keymap
+    if words[0].lower() == "set":
+        return _set(rt, [word.lower() for word in words[1:]], keymap)
     keys, value = _parted(line)
-    if typed:
-        if value[:1] in ("'", '"'):
-            rt.bound[keys] = MACRO, _keys(value[1:-1] if value[-1:] == value[0] else value[1:])
-        elif value.lower() in NAMES:
-            rt.bound[keys] = FUNCTION, value.lower()
-        else:
-            rt.bound.pop(keys, None)  # nobody is told, in bash as well
-    return typed
+    if value[:1] in ("'", '"'):
+        _have(rt, keymap, keys, (MACRO, _keys(value[1 : _end_of_quote(value)])))
+    else:
+        name = (value.split() or [""])[0].lower()  # behind it anything may stand
+        _have(rt, keymap, keys, (FUNCTION, name) if name in NAMES else None)  # nobody is told, in bash as well
+    return keymap
 
 
-def _set(rt: Runtime, words: list[str], typed: bool) -> bool:
+def _set(rt: Runtime, words: list[str], keymap: _Keymap) -> _Keymap:
     """A line `set name value`: of readline's variables the editor has the two that say which keys are meant."""
     match words:
         case ["keymap", name, *_]:
-            return _KEYMAPS.get(name, typed)
+            return _KEYMAPS.get(name, keymap)
         case ["editing-mode", "vi" | "emacs" as name, *_]:
             if rt.vi or rt.emacs:
                 options.turn(rt, name, True)
-            return True
+            return _ANY
         case _:
-            return typed
+            return keymap
 
 
 def read_file(rt: Runtime, path: str) -> None:
     """Do what a file of readline's says. What cannot be a line of it is told. Raises CommandError."""
-    terminal = Terminal(rt.values.get("TERM", ""), "vi" if rt.vi else "emacs")
-    typed = True
-    for line in counting(_text_of(path), terminal, _included):
+    terminal = Terminal(rt.values.get("TERM", ""), _mode(rt))
+    keymap = _ANY
+    for line in Reading(terminal, _included).lines(_file(path)):
         try:
-            typed = _bind_line(rt, line, typed)
+            keymap = _bind_line(rt, line, keymap)
         except CommandError as error:
             rt.complain_of("bind", CommandError(f"{path}: {error.message}"))
+        terminal.mode = _mode(rt)  # for the next $if
 
 
-def _text_of(path: str) -> str:
+def _file(path: str, *, tilde: bool = False) -> File:
+    """Raises CommandError, also for what is no file: a pipe is never waited for, and a device may have no end."""
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+        fd = os.open(os.path.expanduser(path) if tilde else path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise CommandError(f"{path}: not a regular file")
+            with open(fd, "rb", closefd=False) as file:
+                data = file.read(_MOST_BYTES + 1)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise CommandError(f"{path!r}: no file can have this name") from None
+    if len(data) > _MOST_BYTES:
+        raise CommandError(f"{path}: larger than {_MOST_BYTES >> 10} KiB, which no file of keys is")
+    return File((status.st_dev, status.st_ino), decode(data))
 
 
-def _included(path: str) -> str:
+def _included(path: str) -> File | None:
     """One that is not there says nothing, as in bash."""
     try:
-        return _text_of(os.path.expanduser(path))
+        return _file(path, tilde=True)
     except CommandError:
-        return ""
+        return None
 
 
 def _show(rt: Runtime, letter: str) -> None:
     """As what would bind them again."""
     wanted = {"p": FUNCTION, "s": MACRO, "x": COMMAND}[letter]
-    for keys, (kind, value) in rt.bound.items():
+    for keys, (kind, value) in _now(rt).items():
         if kind == wanted:
             rt.write(f'"{shown(keys)}": ' + (value if kind == FUNCTION else f'"{shown(value)}"') + "\n")
 
@@ -134,11 +177,11 @@ def _of_name(rt: Runtime, name: str, *, forget: bool) -> int:
     """-q and -u: the keys of a function."""
     if name not in NAMES:
         raise CommandError(f"{name}: no function of the editor", hint="bind -l lists them")
-    found = [keys for keys, bound in rt.bound.items() if bound == (FUNCTION, name)]
     if forget:
-        for keys in found:
-            del rt.bound[keys]
+        for place in [place for place, what in rt.bound.items() if what == (FUNCTION, name)]:
+            del rt.bound[place]
         return 0
+    found = [keys for keys, what in _now(rt).items() if what == (FUNCTION, name)]
     if not found:
         rt.write(f"{name} is not bound to any keys.\n")
         return 1
@@ -149,9 +192,7 @@ def _of_name(rt: Runtime, name: str, *, forget: bool) -> int:
 def _parted(line: str) -> tuple[str, str]:
     """The keys, and what they are to do. Raises CommandError."""
     if line[:1] == '"':
-        at = 1
-        while at < len(line) and line[at] != '"':
-            at += 2 if line[at] == "\\" else 1
+        at = _end_of_quote(line)
         keys, rest = _keys(line[1:at]), line[at + 1 :].strip()
     else:
         name, colon, rest = line.partition(":")
@@ -159,6 +200,14 @@ def _parted(line: str) -> tuple[str, str]:
     if rest[:1] != ":" or not keys:
         raise CommandError(f"{line}: keys, a colon and what they do expected", hint='bind \'"\\C-o": "text"\'')
     return keys, rest[1:].strip()
+
+
+def _end_of_quote(text: str) -> int:
+    """Where the quote stands that ends the one at the beginning; the end of the text where none does."""
+    at = 1
+    while at < len(text) and text[at] != text[0]:
+        at += 2 if text[at] == "\\" else 1
+    return min(at, len(text))
 
 
 def _named_key(name: str) -> str:
@@ -172,8 +221,11 @@ def _named_key(name: str) -> str:
     return key
 
 
-def _control(char: str) -> str:
-    return "\x7f" if char == "?" else chr(ord(char.upper()) & 0x1F) if char else ""
+def _control(key: str) -> str:
+    """With the last character of a key as Ctrl sends it: before that one Meta's Escape may stand."""
+    if not key:
+        return ""
+    return key[:-1] + ("\x7f" if key[-1] == "?" else chr(ord(key[-1]) & 0x1F))
 
 
 def _keys(text: str) -> str:

@@ -10,7 +10,8 @@ _PROGRAMS = ("aish", "bash")
 """`$if Bash` is meant for the shell at this prompt as well."""
 _VERSION = (8, 2)
 """The readline whose names and files are understood."""
-_MOST_INCLUDED = 16
+_MOST_FILES = 32
+"""So many are read in all."""
 
 
 class Terminal:
@@ -22,25 +23,47 @@ class Terminal:
         """emacs or vi."""
 
 
-def counting(text: str, terminal: Terminal, include: Callable[[str], str], depth: int = 0) -> Iterator[str]:
-    """The lines of a file that are in force, those of files that it includes among them. `include` reads one."""
-    held: list[bool] = []
-    for line in text.splitlines():
-        words = line.split(None, 1)
-        rest = words[1].strip() if len(words) > 1 else ""
-        match words[:1]:
-            case [] | ["#"]:
-                continue
-            case ["$if"]:
-                held.append(_holds(rest, terminal))
-            case ["$else"] if held:
-                held[-1] = not held[-1]
-            case ["$endif"] if held:
-                held.pop()
-            case ["$include"] if all(held) and depth < _MOST_INCLUDED:
-                yield from counting(include(rest), terminal, include, depth + 1)
-            case [word] if all(held) and word[0] not in "#$":
-                yield line.strip()
+class File:
+    """What was read."""
+
+    def __init__(self, identity: tuple[int, int], text: str) -> None:
+        self.identity = identity
+        """The same for each of its names."""
+        self.text = text
+
+
+class Reading:
+    """Goes through a file, and through those that it includes: not through one in the midst of itself, nor through
+    more than a few. `include` reads one; None for none."""
+
+    def __init__(self, terminal: Terminal, include: Callable[[str], File | None]) -> None:
+        self._terminal = terminal
+        self._include = include
+        self._open: set[tuple[int, int]] = set()
+        self._files_left = _MOST_FILES
+
+    def lines(self, file: File | None) -> Iterator[str]:
+        """Those that are in force. `$if` sees the terminal as it is when its line comes."""
+        if file is None or file.identity in self._open:
+            return
+        self._files_left -= 1
+        self._open.add(file.identity)
+        held: list[bool] = []
+        for line in file.text.split("\n"):
+            words = line.split(None, 1)
+            rest = words[1].strip() if len(words) > 1 else ""
+            match words[:1]:
+                case ["$if"]:
+                    held.append(_holds(rest, self._terminal))
+                case ["$else"] if held:
+                    held[-1] = not held[-1]
+                case ["$endif"] if held:
+                    held.pop()
+                case ["$include"] if all(held) and self._files_left:
+                    yield from self.lines(self._include(rest))
+                case [word] if all(held) and word[0] not in "#$":
+                    yield line.strip()
+        self._open.discard(file.identity)
 
 
 def _holds(test: str, terminal: Terminal) -> bool:
