@@ -4,52 +4,72 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prompt_toolkit.application import get_app
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import emacs_insert_mode, has_focus, vi_insert_mode
+from prompt_toolkit.filters import Always, Condition, emacs_insert_mode, has_focus, vi_insert_mode
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPress
+from prompt_toolkit.keys import Keys
 
-from aish.lang.builtins.bind import COMMAND, MACRO
+from aish.lang.builtins.bind import COMMAND, EMACS, MACRO, VI
 from aish.lang.digits import saturated
 from aish.lang.evaluate import run_line
 from aish.shell.key_functions import function
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from prompt_toolkit.filters import Filter
     from prompt_toolkit.key_binding import KeyPressEvent
 
     from aish.lang.runtime import Runtime
+    from aish.shell.keys import Press
 
 _DEEPEST = 16
 """So deep may macros be in one another, as in readline."""
-_EDITING = has_focus(DEFAULT_BUFFER) & (emacs_insert_mode | vi_insert_mode)
+_EDITING = {EMACS: has_focus(DEFAULT_BUFFER) & emacs_insert_mode, VI: has_focus(DEFAULT_BUFFER) & vi_insert_mode}
+
+
+@Condition
+def _something_is_typed() -> bool:
+    return bool(get_app().current_buffer.text)
 
 
 def bound(rt: Runtime) -> KeyBindings:
     """All of them, as they are now."""
     found = KeyBindings()
-    for keys, (kind, value) in rt.bound.items():
+    for (mode, keys), (kind, value) in rt.bound.items():
         pressed = _pressed(keys)
-        if not pressed:
-            continue
         if kind == COMMAND:
-            handler: Callable[[KeyPressEvent], None] = _command(value)
+            handler: Press | None = _command(value)
         elif kind == MACRO:
             handler = _macro(value)
         else:
-            handler = function(rt, value) or _nothing
-        found.add(*[one.key for one in pressed], filter=_EDITING)(handler)
+            handler = function(rt, value, mode)
+        if pressed and handler is not None:  # else the key stays what it is
+            found.add(*[one.key for one in pressed], filter=_EDITING[mode] & _meant(pressed))(handler)
     return found
+
+
+def _meant(pressed: list[KeyPress]) -> Filter:
+    """Whether these are the keys. Ctrl-D in an empty line is the end of the input, whatever is bound to it. Backspace
+    and Ctrl-H are one key to prompt_toolkit, but for the characters that they send."""
+    if [one.key for one in pressed] == [Keys.ControlD]:
+        return _something_is_typed
+    sent = [one.data if one.key == Keys.ControlH else None for one in pressed]
+
+    def same() -> bool:
+        typed = get_app().key_processor.key_buffer
+        return all(data is None or key.data == data for key, data in zip(typed, sent, strict=False))
+
+    return Condition(same) if any(sent) else Always()
 
 
 def _pressed(keys: str) -> list[KeyPress]:
     """The keys that send these characters."""
     found: list[KeyPress] = []
     parser = Vt100Parser(found.append)
-    parser.feed(keys.replace("\n", "\r"))  # Enter
+    parser.feed(keys)
     parser.flush()
     return found
 
@@ -62,12 +82,8 @@ class _Fed(KeyPress):
         self.depth = depth
 
 
-def _nothing(event: KeyPressEvent) -> None:
-    """A function that this editor has not: better than what the key does here where nobody has bound it."""
-
-
-def _macro(text: str) -> Callable[[KeyPressEvent], None]:
-    keys = _pressed(text)
+def _macro(text: str) -> Press:
+    keys = _pressed(text.replace("\n", "\r"))  # Enter
 
     def press(event: KeyPressEvent) -> None:
         processor = event.app.key_processor
@@ -82,7 +98,7 @@ def _macro(text: str) -> Callable[[KeyPressEvent], None]:
     return press
 
 
-def _command(command: str) -> Callable[[KeyPressEvent], None]:
+def _command(command: str) -> Press:
     """-x"""
 
     def leave(event: KeyPressEvent) -> None:

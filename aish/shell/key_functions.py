@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
+from prompt_toolkit.key_binding.vi_state import InputMode
 
+from aish.lang.builtins.bind import VI
 from aish.lang.control import CommandError
-from aish.shell.keys import expand_abbreviation
+from aish.shell.keys import accept_line, expand_abbreviation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.key_binding import KeyPressEvent
 
     from aish.lang.runtime import Runtime
-
-    Press = Callable[[KeyPressEvent], None]
+    from aish.shell.keys import Press
 
 _SAME = {
     "backward-byte": "backward-char",
@@ -39,10 +40,16 @@ _SAME = {
 """What does here as another function does."""
 
 
-def function(rt: Runtime, name: str) -> Press | None:
-    """What readline has under this name; None for what this editor has not."""
+def function(rt: Runtime, name: str, mode: str) -> Press | None:
+    """What readline has under this name; None for what this editor has not in this mode."""
     name = _SAME.get(name, name)
     match name:
+        case "accept-line":
+            return accept_line(rt)
+        case "delete-char-or-list":
+            return _delete_or_list
+        case "vi-movement-mode":
+            return _to_commands if mode == VI else None
         case "history-search-backward" | "history-search-forward":
             return _Search(backward=name.endswith("backward"), anywhere=False).press
         case "history-substring-search-backward" | "history-substring-search-forward":
@@ -57,9 +64,14 @@ def function(rt: Runtime, name: str) -> Press | None:
             return lambda event: event.current_buffer.insert_text("\t" * event.arg)
         case _:
             try:
-                return get_by_name(name).handler  # type: ignore[return-value]
+                return _named(name)
             except KeyError:
                 return None
+
+
+def _named(name: str) -> Press:
+    """prompt_toolkit's. Raises KeyError."""
+    return get_by_name(name).handler  # type: ignore[return-value]
 
 
 class _Search:
@@ -95,13 +107,40 @@ def _each(*, backward: bool) -> Press:
     def press(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if buffer.complete_state is None:
-            buffer.start_completion(select_first=not backward, select_last=backward)
+            event.app.create_background_task(_first(buffer, backward=backward))
         elif backward:
             buffer.complete_previous(count=event.arg)
         else:
             buffer.complete_next(count=event.arg)
 
     return press
+
+
+async def _first(buffer: Buffer, *, backward: bool) -> None:
+    """Ask for the completions. One that is alone ends the word: the next key is for what comes behind it."""
+    await buffer._async_completer(  # noqa: SLF001  start_completion tells nobody when it is done
+        select_first=not backward, select_last=backward, complete_event=CompleteEvent(completion_requested=True)
+    )
+    state = buffer.complete_state
+    if state is not None and len(state.completions) == 1 and state.complete_index == 0:
+        buffer.complete_state = None
+        buffer.on_completions_changed.fire()
+
+
+def _delete_or_list(event: KeyPressEvent) -> None:
+    """Ctrl-D as the C shell has it."""
+    document = event.current_buffer.document
+    if not document.text:
+        event.app.exit(exception=EOFError())
+    else:
+        _named("complete" if document.is_cursor_at_the_end else "delete-char")(event)
+
+
+def _to_commands(event: KeyPressEvent) -> None:
+    """As Escape in vi's mode."""
+    buffer = event.current_buffer
+    buffer.cursor_position += buffer.document.get_cursor_left_position()
+    event.app.vi_state.input_mode = InputMode.NAVIGATION
 
 
 def _kill_whole_line(event: KeyPressEvent) -> None:

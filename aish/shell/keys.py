@@ -15,10 +15,14 @@ from aish.lang.parser import parse
 from aish.shell.complete import COMMAND, situation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from prompt_toolkit.buffer import Buffer
     from prompt_toolkit.key_binding import KeyPressEvent
 
     from aish.lang.runtime import Runtime
+
+    Press = Callable[[KeyPressEvent], None]
 
 
 def bindings(rt: Runtime) -> KeyBindings:
@@ -26,16 +30,7 @@ def bindings(rt: Runtime) -> KeyBindings:
     found = KeyBindings()
     editing = has_focus(DEFAULT_BUFFER) & (emacs_insert_mode | vi_insert_mode)
 
-    @found.add("enter", filter=has_focus(DEFAULT_BUFFER))
-    def _(event: KeyPressEvent) -> None:
-        """Run the command, or go on in a new line where it is not complete."""
-        buffer = event.current_buffer
-        expand_abbreviation(rt, buffer)
-        text = buffer.text + "\n"
-        if buffer.text.strip() and parse(text, posix=rt.posix).incomplete:
-            buffer.insert_text("\n")
-        else:
-            buffer.validate_and_handle()
+    found.add("enter", filter=has_focus(DEFAULT_BUFFER))(accept_line(rt))
 
     @found.add("enter", filter=is_searching)
     def _(event: KeyPressEvent) -> None:
@@ -77,6 +72,21 @@ def bindings(rt: Runtime) -> KeyBindings:
         event.current_buffer.insert_text("\n")
 
     return found
+
+
+def accept_line(rt: Runtime) -> Press:
+    """Run the command, or go on in a new line where it is not complete."""
+
+    def press(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        expand_abbreviation(rt, buffer)
+        text = buffer.text + "\n"
+        if buffer.text.strip() and parse(text, posix=rt.posix).incomplete:
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    return press
 
 
 def expand_abbreviation(rt: Runtime, buffer: Buffer) -> None:

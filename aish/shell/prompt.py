@@ -115,6 +115,8 @@ class Prompt:
         """PS2 of the rows that were drawn, the same."""
         self._plain = PlainReader(rt)
         self._bound: KeyBindings | None = None
+        self._bound_of: dict[tuple[str, str], tuple[str, str]] = {}
+        """What of `Runtime.bound` these are."""
         self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
         dumb = False
         if output is None:
@@ -196,10 +198,10 @@ class Prompt:
         if self.marks:
             folder = self.rt.vars.get("PWD") or "/"
             self.rt.prompt(terminal_marks.folder(folder) + terminal_marks.title(prompts.short_folder(self.rt)))
-        if self.rt.bound or self._bound is not None:
+        if self.rt.bound != self._bound_of:
             from aish.shell.bound_keys import bound
 
-            self._bound = bound(self.rt)
+            self._bound, self._bound_of = bound(self.rt), dict(self.rt.bound)
         self._prefix = None
         self._more.clear()
         text = self.rt.vars.get("PS1") or ""

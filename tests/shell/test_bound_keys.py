@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from prompt_toolkit.buffer import Buffer, CompletionState
-from prompt_toolkit.completion import Completion
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from aish.lang.builtins.bind import EMACS
 from aish.lang.control import Exit, Interrupted
 from aish.lang.evaluate import run_source
 from aish.lang.host import NoHost
@@ -29,7 +31,7 @@ from aish.shell.key_functions import function
 from aish.shell.prompt import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from prompt_toolkit.key_binding import KeyPressEvent
 
@@ -132,31 +134,82 @@ def test_a_command_may_end_the_shell(command: str, left: type[BaseException]) ->
         ("magic-space", "a !$\x0fb\r", "a two b"),
         ("kill-whole-line", "a b\x01\x0fc\r", "c"),
         ("shell-backward-word", "a b\x0fc\r", "a cb"),
-        ("spell-correct-word", "a\x0fb\r", "ab"),
+        ("delete-char-or-list", "ab\x01\x0f\r", "b"),
+        ("accept-line", "for i in 1 2\x0fdo :; done\x0f", "for i in 1 2\ndo :; done"),
     ],
 )
 def test_functions_of_readline(name: str, keys: str, line: str) -> None:
-    """Keys that people have had for readline. The last one this editor has not: the key does nothing."""
+    """Keys that people have had for readline. accept-line took a line that was not complete."""
     forward = name.replace("backward", "forward")
     editor = Editor(f"bind '\"\\C-o\": {name}'; bind '\"\\C-n\": {forward}'")
     editor.typed = ["echo one", "ls -l; echo", "echo two"]
     assert editor.read(keys) == line
 
 
-def test_menu_complete_goes_on_with_each_key() -> None:
-    """The first key has the first completion inserted, which comes a moment later; the next one the next."""
-    press = function(Editor("").rt, "menu-complete")
+@pytest.mark.parametrize(
+    ("bound", "keys", "line"),
+    [
+        ('"\\C-h": kill-whole-line', "ab\x7fc\x08d\r", "d"),
+        ('"\\C-h": kill-whole-line', "ab\x7fc\r", "ac"),
+        ('"\\C-h": "1"' "' '" '"\\C-?": "2"', "\x7f\x08\x7f\r", "212"),
+        ('"\\e\\C-h": "1"', "ab\x1b\x08\x1b\x7fc\r", "c"),
+        ('"\\C-j": "1"', "a\nb\r", "a1b"),
+        ('LFD: "1"', "a\nb\r", "a1b"),
+        ("RETURN: accept-line", "if :\rthen :; fi\r", "if :\nthen :; fi"),
+        ('"\\C-a": spell-correct-word', "a\x01b\r", "ba"),
+        ('"\\C-a": vi-movement-mode', "a\x01b\r", "ba"),
+        ('"\\C-d": "1"', "a\x04\r", "a1"),
+        ('"\\C-d": "1"', "\x04", None),
+        ('"\\C-o": delete-char-or-list', "\x0f", None),
+    ],
+)
+def test_what_keys_are_meant(bound: str, keys: str, line: str | None) -> None:
+    """Bound to Ctrl-H or Ctrl-J, it took Backspace or Enter away; a function that this editor has not, the key."""
+    assert Editor(f"bind '{bound}'").read(keys) == line
+
+
+def test_keys_of_vi_are_those_of_vi() -> None:
+    editor = Editor("bind -m vi-insert '\"jj\": vi-movement-mode'")
+    assert editor.read("ajjx\r") == "ajjx"
+    editor.rt.vi, editor.rt.emacs = True, False
+    assert editor.read("abjjx\r") == "a"
+
+
+def test_keys_are_made_anew_only_where_others_are_bound() -> None:
+    editor = Editor("bind '\"\\C-o\": \"1\"'")
+    editor.read("a\r")
+    made = editor.prompt._bound
+    editor.prompt._prepare()
+    assert editor.prompt._bound is made
+    run_source(editor.rt, Source("later", "bind -r '\\C-o'"))
+    editor.prompt._prepare()
+    assert editor.prompt._bound is not made
+
+
+@pytest.mark.parametrize(("words", "lines"), [(["ab", "ac"], ["ab", "ac", "a"]), (["ab "], ["ab ", "ab ab "])])
+def test_menu_complete_goes_on_with_each_key(words: list[str], lines: list[str]) -> None:
+    """Each key has the next completion inserted. Behind one that was alone a second key went back."""
+    press = function(Editor("").rt, "menu-complete", EMACS)
     assert press is not None
-    buffer = Buffer(document=Document("a"))
-    asked: list[dict[str, object]] = []
-    buffer.start_completion = lambda **how: asked.append(how)  # type: ignore[method-assign,assignment]
-    event = cast("KeyPressEvent", SimpleNamespace(current_buffer=buffer, arg=1))
-    press(event)
-    assert asked == [{"select_first": True, "select_last": False}]
-    words = [Completion(word, start_position=-1) for word in ("ab", "ac")]
-    buffer.complete_state = CompletionState(buffer.document, words, 0)
-    press(event)
-    assert buffer.text == "ac"
+
+    class Words(Completer):
+        def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+            start = -len(document.text.rpartition(" ")[2])
+            yield from [Completion(word, start_position=start) for word in words]
+
+    async def texts() -> list[str]:
+        buffer = Buffer(document=Document("a"), completer=Words())
+        tasks: list[Coroutine[None, None, None]] = []
+        app = SimpleNamespace(create_background_task=tasks.append)
+        found = []
+        for _ in lines:
+            press(cast("KeyPressEvent", SimpleNamespace(current_buffer=buffer, arg=1, app=app)))
+            while tasks:
+                await tasks.pop()
+            found.append(buffer.text)
+        return found
+
+    assert asyncio.run(texts()) == lines
 
 
 def test_an_action_may_end_the_shell() -> None:
