@@ -194,6 +194,8 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
         options.turn_letters(rt, letter, on)
     for name, on in found.names:
         options.turn(rt, name, on)
+    if _is_at_prompt(found) or (found.command and found.interactive):
+        rt.shopt.add("expand_aliases")
     for name, on in found.shopts:
         from aish.lang import shopts
 
@@ -206,8 +208,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
     rt.params = found.operands
     if found.operands and not found.stdin:
         return _script(rt, host, found)
-    at_terminal = os.isatty(0) and os.isatty(2)
-    if found.interactive or at_terminal:
+    if _is_at_prompt(found):
         from aish.shell.session import interact
 
         rt.from_stdin = True
@@ -218,6 +219,13 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
     from aish.shell.inputs import StandardInput
 
     return run_source(rt, Source("stdin"), StandardInput(rt).more, main=True)
+
+
+def _is_at_prompt(found: Arguments) -> bool:
+    """Whether somebody types the commands."""
+    if found.command or (found.operands and not found.stdin):
+        return False
+    return found.interactive or (os.isatty(0) and os.isatty(2))
 
 
 def _handed_options(rt: Runtime, given: dict[str, str]) -> None:

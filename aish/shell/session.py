@@ -48,7 +48,6 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     """Make the shell interactive: job control, then the user's start-up files: what ENV names, as POSIX has it, and
     ours unless we are called as sh; `rc` in place of both."""
     rt.interactive = rt.lasting = rt.histexpand = True
-    rt.shopt.add("expand_aliases")
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     _read_inputrc(rt)
@@ -67,8 +66,9 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
 
 def _read_inputrc(rt: Runtime) -> None:
     """The keys that somebody has bound for readline, as bash reads them; start-up files may bind others."""
-    path = rt.values.get("INPUTRC") or os.path.join(rt.values.get("HOME", ""), ".inputrc")
-    if not rt.posix and os.path.isfile(path):
+    home = rt.values.get("HOME")
+    path = rt.values.get("INPUTRC") or (home and os.path.join(home, ".inputrc"))
+    if path and not rt.posix and os.path.isfile(path):
         from aish.lang.builtins.bind import read_file
 
         try:
@@ -109,6 +109,8 @@ def interact(
     rt.values.setdefault("PS2", "> ")
     if not rt.posix:
         run_source(rt, Source("short forms", short_forms.functions(tuple(host.verbs))))
+    editing = editing and not _is_edited_already(rt)
+    rt.emacs = rt.emacs or (editing and not rt.vi)  # start-up files may choose vi, or no editing
     prepare(rt, config=config, rc=rc)
     link = _link(host)
     rt.typed = history = History(rt, link)
@@ -257,11 +259,14 @@ def _nothing(words: list[str], written: str) -> None:
     """Without verbs any file may follow."""
 
 
+def _is_edited_already(rt: Runtime) -> bool:
+    """Whether Emacs edits the lines."""
+    return rt.values.get("TERM", "dumb") in ("", "dumb", "emacs") and "INSIDE_EMACS" in rt.values
+
+
 def _reader(rt: Runtime, host: ShellHost, link: Link, history: History, *, editing: bool) -> Reader:
-    """prompt_toolkit on a terminal; plain reading elsewhere, and where Emacs edits the lines."""
-    edited_already = rt.values.get("TERM", "dumb") in ("", "dumb", "emacs") and "INSIDE_EMACS" in rt.values
-    rt.emacs = rt.emacs or (editing and not rt.vi and not edited_already)
-    if os.isatty(0) and os.isatty(2) and (rt.emacs or rt.vi):
+    """prompt_toolkit on a terminal; plain reading elsewhere."""
+    if os.isatty(0) and os.isatty(2) and (editing or rt.emacs or rt.vi):
         from aish.shell.prompt import Prompt
 
         return Prompt(rt, link, history, verbs=host.verbs)

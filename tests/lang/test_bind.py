@@ -71,7 +71,7 @@ def test_keymaps(aish: Aish) -> None:
         'set keymap vi-insert\n"jj": vi-movement-mode\nset keymap emacs-meta\n"x": yank\nset keymap emacs-ctlx\n'
         '"x": undo\n$if mode=vi\n"\\C-o": undo\n$endif\nset editing-mode vi\n$if mode=vi\n"\\C-t": undo\n$endif\n'
     )
-    done = aish("set -o emacs; bind -p -f rc; bind -p; set -o emacs; echo; bind -p")
+    done = aish("set -o emacs; bind -f rc; bind -p; echo; bind -m emacs -p; bind -m vi-command -p")
     assert done.out == '"jj": vi-movement-mode\n"\\C-t": undo\n\n"\\ex": yank\n"\\C-xx": undo\n"\\C-t": undo\n'
 
 
@@ -96,7 +96,7 @@ def test_files_that_include_one_another_end() -> None:
 
 def test_nothing_in_a_file_ends_the_shell(aish: Aish) -> None:
     (aish.folder / "rc").write_bytes(
-        b"Control-Meta-t: x\n\"\\C-\xc3\x9f\": x\n$include a\0b\n$include ~\0\nC-: x\n\xff: x\n\"\\C-o\": undo"
+        b'Control-Meta-t: x\n"\\C-\xc3\x9f": x\n$include a\0b\n$include ~\0\nC-: x\n\xff: x\n"\\C-o": undo'
     )
     assert aish("bind -f rc; bind -p").out == '"\\C-o": undo\n'
 
@@ -106,3 +106,15 @@ def test_inputrc_is_read_by_a_shell_at_a_prompt(aish: Aish) -> None:
     environment = aish.environment | {"INPUTRC": str(aish.folder / "keys")}
     assert aish.run(["-ic", "bind -p"], env=environment).out == '"\\C-i": menu-complete\n'
     assert aish.run(["-c", "bind -p"], env=environment).out == ""
+    (aish.folder / ".inputrc").write_text("TAB: menu-complete\n")
+    homeless = {name: value for name, value in aish.environment.items() if name not in ("HOME", "INPUTRC")}
+    assert aish.run(["-ic", "bind -p"], env=homeless).out == ""
+
+
+def test_inputrc_chooses_vi(aish: Aish) -> None:
+    """It said so before the editor was on, and nobody heard it. Where no line is edited it chooses nothing."""
+    (aish.folder / "rc").write_text('set editing-mode vi\n$if mode=vi\n"\\C-o": undo\n$endif\n')
+    environment = aish.environment | {"INPUTRC": str(aish.folder / "rc")}
+    ask = b"echo $SHELLOPTS | grep -o '[:]vi'; bind -p\n"
+    assert aish.run(["-i"], input=ask, env=environment).out == ':vi\n"\\C-o": undo\n'
+    assert aish.run(["-i", "--noediting"], input=ask, env=environment).out == ""

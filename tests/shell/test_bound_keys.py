@@ -151,7 +151,7 @@ def test_functions_of_readline(name: str, keys: str, line: str) -> None:
     [
         ('"\\C-h": kill-whole-line', "ab\x7fc\x08d\r", "d"),
         ('"\\C-h": kill-whole-line', "ab\x7fc\r", "ac"),
-        ('"\\C-h": "1"' "' '" '"\\C-?": "2"', "\x7f\x08\x7f\r", "212"),
+        ('"\\C-h": "1"\' \'"\\C-?": "2"', "\x7f\x08\x7f\r", "212"),
         ('"\\e\\C-h": "1"', "ab\x1b\x08\x1b\x7fc\r", "c"),
         ('"\\C-j": "1"', "a\nb\r", "a1b"),
         ('LFD: "1"', "a\nb\r", "a1b"),
@@ -176,7 +176,7 @@ def test_keys_of_vi_are_those_of_vi() -> None:
 
 
 def test_keys_are_made_anew_only_where_others_are_bound() -> None:
-    editor = Editor("bind '\"\\C-o\": \"1\"'")
+    editor = Editor('bind \'"\\C-o": "1"\'')
     editor.read("a\r")
     made = editor.prompt._bound
     editor.prompt._prepare()

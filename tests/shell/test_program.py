@@ -162,6 +162,7 @@ def test_start_up_files(aish: Aish) -> None:
 def test_aliases_are_an_option_at_a_prompt_as_well(aish: Aish) -> None:
     script = "alias a='echo x'; eval a; shopt -q expand_aliases; shopt -u expand_aliases; eval a || echo $?"
     assert aish.run(["-i", "--norc", "-c", script]).out == "x\n127\n"
+    assert aish.run(["+O", "expand_aliases", "-i", "--norc", "-c", "shopt expand_aliases"]).out.split()[-1] == "off"
 
 
 def test_interactive_without_a_terminal(aish: Aish) -> None:

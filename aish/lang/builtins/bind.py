@@ -46,9 +46,9 @@ def bind(rt: Runtime, argv: list[str]) -> int:
             case "l":
                 rt.write("".join([name + "\n" for name in NAMES]))
             case "p" | "P" | "s" | "S" | "X":
-                _show(rt, letter.lower())
+                _show(rt, letter.lower(), keymap)
             case "q" | "u":
-                status = _of_name(rt, value, forget=letter == "u")
+                status = _of_name(rt, value, keymap, forget=letter == "u")
             case "m":
                 keymap = _keymap(value)
             case "r":
@@ -89,9 +89,10 @@ def _mode(rt: Runtime) -> str:
     return VI if rt.vi else EMACS
 
 
-def _now(rt: Runtime) -> dict[str, tuple[str, str]]:
-    """What is bound in the mode of the moment."""
-    return {keys: what for (mode, keys), what in rt.bound.items() if mode == _mode(rt)}
+def _in_force(rt: Runtime, keymap: _Keymap) -> dict[str, tuple[str, str]]:
+    """What is bound in the mode of the keymap, or in that of the moment."""
+    modes = (_mode(rt),) if keymap == _ANY else keymap[0]
+    return {keys: what for (mode, keys), what in rt.bound.items() if mode in modes}
 
 
 def _bind_line(rt: Runtime, line: str, keymap: _Keymap) -> _Keymap:
@@ -165,15 +166,15 @@ def _included(path: str) -> File | None:
         return None
 
 
-def _show(rt: Runtime, letter: str) -> None:
+def _show(rt: Runtime, letter: str, keymap: _Keymap) -> None:
     """As what would bind them again."""
     wanted = {"p": FUNCTION, "s": MACRO, "x": COMMAND}[letter]
-    for keys, (kind, value) in _now(rt).items():
+    for keys, (kind, value) in _in_force(rt, keymap).items():
         if kind == wanted:
             rt.write(f'"{shown(keys)}": ' + (value if kind == FUNCTION else f'"{shown(value)}"') + "\n")
 
 
-def _of_name(rt: Runtime, name: str, *, forget: bool) -> int:
+def _of_name(rt: Runtime, name: str, keymap: _Keymap, *, forget: bool) -> int:
     """-q and -u: the keys of a function."""
     if name not in NAMES:
         raise CommandError(f"{name}: no function of the editor", hint="bind -l lists them")
@@ -181,7 +182,7 @@ def _of_name(rt: Runtime, name: str, *, forget: bool) -> int:
         for place in [place for place, what in rt.bound.items() if what == (FUNCTION, name)]:
             del rt.bound[place]
         return 0
-    found = [keys for keys, what in _now(rt).items() if what == (FUNCTION, name)]
+    found = [keys for keys, what in _in_force(rt, keymap).items() if what == (FUNCTION, name)]
     if not found:
         rt.write(f"{name} is not bound to any keys.\n")
         return 1

@@ -1,4 +1,4 @@
-"""The names of what keys may do: readline's. Those that this editor has no use for are accepted, and do nothing."""
+"""Readline's names of what keys may do. Those that this editor has no use for are accepted, and change nothing."""
 
 NAMES = (
     "abort", "accept-line", "alias-expand-line", "arrow-key-prefix", "backward-byte", "backward-char",
