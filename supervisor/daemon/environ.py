@@ -34,8 +34,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str, str], own: str = "") -> list[bytes]:
     """The child's environment, b"NAME=value" each: as captured, without provider keys that `secrets` does not name,
     with `added` in place of what had those names, and without the caller's own transcript. A key of the gateway that
-    the caller's clients read becomes `own`, this process's, whatever `secrets` names: what it asks is its own, not the
-    caller's, and such a key is no login anywhere else. Who has no `own` keeps one that is handed on to it. Pure."""
+    the caller's clients read becomes `own`, this process's, whatever `secrets` names: what it asks is its own, and
+    such a key is no login anywhere else. Who has no `own` keeps one that is handed on to it. Pure."""
     keep = {os.fsencode(name) for name in secrets}
     new = {os.fsencode(name): os.fsencode(value) for name, value in added.items() if os.fsencode(name) not in keep}
     entries = []
