@@ -204,7 +204,10 @@ class Daemon:
         part = functools.partial(
             SystemChild, table=self.table, recorder=self.recorder, state_folder=self.state_folder
         )
-        self.gateway = part(GATEWAY_ID, wanted_port=self.settings.gateway_port)
+        told = self.settings
+        self.gateway = part(
+            GATEWAY_ID, wanted_port=told.gateway_port, address=told.gateway_address, hosts=told.gateway_hosts
+        )
         self.egress = part(EGRESS_ID, plain=True)
         self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
         self.link = GatewayLink(
