@@ -327,7 +327,7 @@ class Daemon:
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
         parts = (self.upgrade.alert(), self.holding.silence.behind(), self.gateway.alert, self.gateway.told)
-        found += filter(None, (*parts, self.egress.alert))
+        found += filter(None, (*parts, self.gateway.behind(), self.egress.alert))
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)
@@ -365,6 +365,7 @@ class Daemon:
             self._alerts = [alert for alert in self._alerts if CONFIGURED not in alert]
             self.settings = self.link.settings = self._settings()
             self.recorder.event("configured", text="; ".join(self._alerts) or f"{settings.path()} was read again")
+            self.gateway.configure(self.settings.gateway_address, self.settings.gateway_hosts)
             self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
             self.link.sync()
         self.upgrade.look()

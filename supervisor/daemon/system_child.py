@@ -1,8 +1,8 @@
 """The gateway and the egress proxy as supervised processes: an address each, kept over restarts, started at need.
 
 The daemon binds the port once and keeps the listening socket in the holder's store, so that a connection made while
-nobody serves it waits instead of failing: it starts the program, which accepts it. The socket is its descriptor 3; where
-config.toml tells an address beside the loopback there is another behind it.
+nobody serves it waits instead of failing: it starts the program, which accepts it. The socket is its descriptor 3;
+where config.toml tells an address beside the loopback there is another behind it.
 The same goes for the doors of sandboxes behind which the program is: those it gets later, from the daemon.
 """
 
@@ -97,7 +97,8 @@ class SystemChild:
         return self.table.get(self.id)
 
     async def listen(self) -> None:
-        """Have the listening sockets: the holder's, else such as are bound now. Raises UnavailableError, StorageError."""
+        """Have the listening sockets: the holder's, else such as are bound now. Raises UnavailableError,
+        StorageError."""
         kept = await self.conductor.holding.fetch(self._listen_name)
         if kept:
             self._listeners = [socket.socket(fileno=fd) for fd in kept]
@@ -108,19 +109,23 @@ class SystemChild:
         for sock in self._listeners:
             sock.setblocking(False)
         self.port = self._listeners[0].getsockname()[1]
-        self._compare()
         self._equip()
 
-    def _compare(self) -> None:
-        """Tell where it listens elsewhere than config.toml says: sockets are kept as long as anything of aish lives."""
+    def configure(self, address: str, hosts: Sequence[str]) -> None:
+        """config.toml was read again. Raises StorageError."""
+        self._address, self._hosts = address, hosts
+        self._equip()
+
+    def behind(self) -> str | None:
+        """That it listens elsewhere than config.toml says: its sockets are kept as long as anything of aish lives."""
         found = listening.where(self._listeners)
-        if self.alert is None and found != listening.addresses(self._address):
-            at = " and ".join(found)
-            said = f"config.toml says {self._address}: that holds after `aish shutdown`"
-            self.alert = f"the {self.id} listens on {at}, {said}"
+        if not found or self.alert is not None or found == listening.addresses(self._address):
+            return None
+        said = f"config.toml says {self._address}, which holds after `aish shutdown`"
+        return f"the {self.id} listens on {' and '.join(found)}: {said}"
 
     def _equip(self) -> None:
-        """One that has run before is begun again with these sockets and what config.toml says by now."""
+        """One that has run before is begun again with these sockets, and the names that it has by now."""
         process = self.process
         if process is None or process.row.ended:
             return
@@ -185,13 +190,13 @@ class SystemChild:
         raise UnavailableError(f"the {self.id} has no port on {first}")
 
     def _bind_also(self, port: int, address: str) -> socket.socket | None:
-        """At the same port. What is not this machine's, or taken, is told: on the loopback it is served all the same."""
+        """At the same port. What is not this machine's, or taken, is told; on the loopback it is served."""
         try:
             return listening.listen(address, port)
         except OSError as error:
             text = f"the {self.id} cannot listen on {address} port {port} ({error.strerror})"
-            self.alert = f"{text}: `address` in config.toml, then `aish shutdown`"
-            self.recorder.event("gateway-port", text=self.alert, port=port)
+            self.recorder.event("gateway-port", text=text, port=port)
+            self.alert = text
             return None
 
     def _remembered(self) -> int:

@@ -1,8 +1,8 @@
 """`python -m aish.supervisor.gateway`: the gateway's process.
 
-It listens on descriptor 3 and those behind it (LISTEN_FDS, as systemd and aish's holder pass them), or for runs by hand
-on `--listen 127.0.0.1:PORT`; beyond the loopback only where it is told so. Folders come from the XDG variables: gateway.db, gateway.lock and secret in the state
-folder, daemon.sock in the runtime folder.
+It listens on descriptor 3 and perhaps 4 (LISTEN_FDS, as systemd and aish's holder pass them), or for runs by hand on
+`--listen 127.0.0.1:PORT`; beyond the loopback only where it is told so by `--beyond-loopback`. Folders come from the
+XDG variables: gateway.db, gateway.lock and secret in the state folder, daemon.sock in the runtime folder.
 
 Exit status: 0 after SIGTERM or SIGINT (SIGALRM where its end hung), 2 bad arguments, 69 another gateway runs or the
 port is taken, 70 a fault of our own (it is in the log; the daemon starts another gateway), 74 storage.
@@ -86,9 +86,7 @@ def _close_memory() -> None:
         log("start", f"its memory can be read by others of this user: {os.strerror(ctypes.get_errno())}")
 
 
-async def _serve(
-    socks: list[socket.socket], hosts: Hosts, secret: bytes, records: Records, alert: str | None
-) -> int:
+async def _serve(socks: list[socket.socket], hosts: Hosts, secret: bytes, records: Records, alert: str | None) -> int:
     stop = asyncio.Event()
     faults = 0
 

@@ -261,6 +261,7 @@ class Gateway:
     # --- the daemon's word --------------------------------------------------------------------------------------
 
     def on_sync(self, message: Sync) -> None:
+        self.web.hosts.call(message.hosts)
         self.spending.journal.flush()  # while everybody whom it is about is still known
         fresh = message.epoch != self.spending.epoch
         if fresh:

@@ -1,7 +1,7 @@
 """Which `Host` of a request is ours: against DNS rebinding, where a page's own name points at this machine. Pure.
 
-A name is admitted if it is the loopback's or one that the person has listed. An address is if we listen on it; where we
-listen on all of them any is, since who asks by an address has asked no name server that could have lied.
+A name is admitted if it is the loopback's or one that the person has listed. An address is if we listen on it; where
+we listen on all of them any is, since who asks by an address has asked no name server that could have lied.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ class Hosts:
     def __init__(self, addresses: Iterable[str] = (), names: Iterable[str] = ()) -> None:
         known = [ipaddress.ip_address(address) for address in addresses]
         self._any = any(address.is_unspecified for address in known)
-        self._known = frozenset(
-            [_plain(name) for name in (*LOOPBACK, *names)]
-            + [str(address) for address in known if not address.is_unspecified]
-        )
+        self._told = {str(address) for address in known if not address.is_unspecified}
+        self.call(names)
+
+    def call(self, names: Iterable[str]) -> None:
+        """The person lists these names by now."""
+        self._known = self._told | {_plain(name) for name in (*LOOPBACK, *names)}
         self.admit = functools.lru_cache(_CACHED_MOST)(self._admit)
         """Whether a request with that `Host` is for us."""
 

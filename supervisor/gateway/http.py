@@ -1,4 +1,4 @@
-"""The listening side: an address on the loopback, further ones if told, the paths of all dialects with and without /v1, and our own few.
+"""The listening side: where that is, the paths of all dialects with and without /v1, and our own few.
 
     POST /v1/chat/completions  /v1/completions  /v1/embeddings  /v1/responses      OpenAI's
     POST /openai/deployments/{id}/chat/completions  /completions  /embeddings      OpenAI's, as Azure has them;
@@ -103,7 +103,7 @@ class Web:
         self._upstreams = upstreams
         self._board = board
         self._outbox = outbox or Outbox()
-        self._hosts = hosts or Hosts()
+        self.hosts = hosts or Hosts()
         self._body_s = body_s
         self._idle_s = idle_s
         self._visitors: set[Visitor] = set()
@@ -195,7 +195,7 @@ class Web:
     def _foreign(self, request: Request) -> Response | None:
         """Refuses what comes from a web page."""
         hosts = request.headers.getall(_HOST, ())
-        if len(hosts) != 1 or not self._hosts.admit(hosts[0]):
+        if len(hosts) != 1 or not self.hosts.admit(hosts[0]):
             hint = "a name of this machine is admitted by `hosts` below [gateway] in config.toml"
             error = RefusedError("this Host is none that the gateway answers to, such as 127.0.0.1", hint=hint)
             return refusal(OPENAI, error, 403)

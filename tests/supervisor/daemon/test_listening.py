@@ -99,12 +99,16 @@ def test_an_address_that_was_told_is_kept_over_all_deaths(up: Supervised) -> Non
     up.next_daemon()
     assert up.view().alerts == []
 
-    say(up, "")
+    say(up, '[gateway]\nhosts = ["box.lan"]\n')
+    up.client.reconnect()
+    (alert,) = up.view().alerts
+    assert f"listens on 127.0.0.1 and {OTHER}: config.toml says 127.0.0.1" in alert
+    assert "after `aish shutdown`" in alert
+    up.until("names are taken at once", lambda: ask(OTHER, port, "box.lan", key) == 200)
+    assert ask(OTHER, port, "gpu-box.lan", key) == 403
     up.kill_daemon()
     up.next_daemon()
-    (alert,) = up.view().alerts
-    assert f"listens on 127.0.0.1 and {OTHER}" in alert
-    assert "`aish shutdown`" in alert
+    assert up.view().alerts == [alert]
     os.kill(up.row("gateway").pid or 0, signal.SIGKILL)
     assert ask(OTHER, port, OTHER, key) == 200, "with as many sockets as there are"
 
@@ -114,6 +118,7 @@ def test_an_address_that_was_told_is_kept_over_all_deaths(up: Supervised) -> Non
     assert up.client.welcome.gateway_url == url
     assert ask("127.0.0.1", port, "127.0.0.1", key) == 200, "begun again with one socket, its row had two"
     assert not listens(OTHER, port)
+    assert "failed" not in [event.kind for event in up.events() if event.process == "gateway"]
     assert not [alert for alert in up.view().alerts if "listens on" in alert]
 
 

@@ -40,3 +40,6 @@ def test_names_that_were_listed() -> None:
     assert hosts.admit("GPU-box.lan:4711")
     assert not hosts.admit("gpu-box.lan.evil.example")
     assert not hosts.admit("x.gpu-box.lan")
+    hosts.call(["other.lan"])
+    assert hosts.admit("other.lan")
+    assert not hosts.admit("gpu-box.lan:4711"), "what was answered before is not kept"
