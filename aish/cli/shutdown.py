@@ -24,10 +24,11 @@ def main(argv: list[str]) -> int:
     try:
         with Departure(client.welcome.pid) as programs:
             with client:
-                client.request(Shutdown(force=not options.if_idle))
+                client.starts = False
                 try:
+                    client.request(Shutdown(force=not options.if_idle))
                     client.receive()  # the end of the connection is the end of the daemon
-                except DisconnectedError:
+                except (DisconnectedError, NotRunningError):  # also of one that was gone before it said so
                     pass
             programs.wait()
     except KeyboardInterrupt:

@@ -18,7 +18,7 @@ from aish.client.connection import expect
 from aish.client.departure import LOOK_S, Departure
 from aish.client.lines import KEPT_MOST
 from aish.client.together import MOST
-from aish.errors import AishError, DisconnectedError, UnavailableError
+from aish.errors import AishError, DisconnectedError, NotRunningError, UnavailableError
 from aish.wire import message as m
 from aish.wire import reply as r
 
@@ -172,7 +172,11 @@ class AioLines:
         async with line:
             assert line.welcome is not None
             with Departure(line.welcome.pid) as programs:
-                told = expect(expected, await line.request(request))
+                try:
+                    reply = await line.request(request)
+                except NotRunningError:  # the daemon that was told was gone before it said so
+                    reply = r.Done()
+                told = expect(expected, reply)
                 for fd in programs.told(told.behind if isinstance(told, r.HandedBack) else ()):
                     while not await readable([fd], LOOK_S):
                         programs.check()
