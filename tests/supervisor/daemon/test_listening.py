@@ -135,8 +135,8 @@ def test_everywhere_is_told_by_doctor(up: Supervised) -> None:
 
 @pytest.mark.usefixtures("home")
 def test_an_address_that_is_not_this_machine_s_is_told_and_the_loopback_is_served(up: Supervised) -> None:
-    say(up, '[gateway]\naddress = "192.0.2.1"\n')
+    say(up, '[gateway]\naddress = "203.0.113.77"\n')
     port = anew(up)
     (alert,) = up.view().alerts
-    assert f"cannot listen on 192.0.2.1 port {port}" in alert
+    assert f"cannot listen on 203.0.113.77 port {port}" in alert
     assert ask("127.0.0.1", port, "127.0.0.1") == 401

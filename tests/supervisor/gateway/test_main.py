@@ -47,9 +47,9 @@ def test_only_the_loopback(tmp_path: Path, address: str) -> None:
 
 def test_beyond_the_loopback_where_that_is_said(tmp_path: Path) -> None:
     """It goes on to an address that no machine here has."""
-    done = run(tmp_path, "--listen", "192.0.2.1:0", "--beyond-loopback")
+    done = run(tmp_path, "--listen", "203.0.113.77:0", "--beyond-loopback")
     assert done.returncode == 69
-    assert "cannot listen on 192.0.2.1:0" in done.stderr
+    assert "cannot listen on 203.0.113.77:0" in done.stderr
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everybody's memory")
