@@ -5,6 +5,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Final
 
 OWN_KEY: Final = "x-aish-key"
@@ -30,9 +31,31 @@ KEY_NAMES: Final = (
 """Where a key of the gateway may be: `aish env` tells it to a shell, and what that starts finds it there."""
 
 
+def withdrawn(base_url: str, key: str, environ: Mapping[str, str]) -> dict[str, str | None]:
+    """What takes our addresses and our key out of that environment, for who asks a vendor by a login of its own.
+    What the person has set stays."""
+    urls = {base_url, _origin(base_url)}
+    told = {**variables(base_url, "", "all"), **variables(base_url, "", AZURE)}
+    made: dict[str, str | None] = {name: None for name in told if environ.get(name) in urls}
+    made |= {name: None for name in KEY_NAMES if key in environ.get(name, "")}
+    if ANTHROPIC_HEADERS in environ:
+        others = [line for line in other_headers(environ[ANTHROPIC_HEADERS]) if key not in line]
+        made[ANTHROPIC_HEADERS] = "\n".join(others) or None
+    return made
+
+
+def other_headers(lines: str) -> list[str]:
+    """Those of ANTHROPIC_HEADERS without our own, which `aish env` has told to the shell that started this one."""
+    return [line for line in lines.split("\n") if line and line.partition(":")[0].strip().lower() != OWN_KEY]
+
+
+def _origin(base_url: str) -> str:
+    return base_url.removesuffix("/").removesuffix("/v1")
+
+
 def variables(base_url: str, key: str, clients: str) -> dict[str, str]:
     """For the clients of one vendor, of "all", ANTHROPIC_LOGIN or AZURE. `base_url` is OpenAI's, with /v1."""
-    url = base_url.removesuffix("/").removesuffix("/v1")
+    url = _origin(base_url)
     if clients == ANTHROPIC_LOGIN:
         return {"ANTHROPIC_BASE_URL": url, ANTHROPIC_HEADERS: f"{OWN_KEY}: {key}"}
     if clients == AZURE:

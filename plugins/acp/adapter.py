@@ -104,5 +104,4 @@ class Adapter:
 def own_environ(gateway: Gateway, environ: Mapping[str, str]) -> dict[str, str | None]:
     """With its own login the program asks its vendor: our key is not for him, and no variable leads here. What the
     person has set is the login. Pure."""
-    ours = client_environ.variables(gateway.base_url, gateway.key, "all")
-    return {name: None for name, value in ours.items() if environ.get(name) == value}
+    return client_environ.withdrawn(gateway.base_url, gateway.key, environ)

@@ -29,12 +29,12 @@ class Adapter:
         return None if shutil.which(PROGRAM) else "install it with: pipx install aider-chat"
 
     def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
-        return way.attached(task, gateway)
+        return way.attached(task, gateway, os.environ)
 
     async def run(self, task: Task, host: Host) -> None:
         """Its status is the turn's, though it ends with 0 after most failures."""
         file = os.path.join(host.folder, "message.txt")
-        command = way.headless(task, host.gateway, file, repository=_in_repository(task.cwd))
+        command = way.headless(task, host.gateway, os.environ, file, repository=_in_repository(task.cwd))
         with open(file, "x", encoding="utf-8", errors="replace") as message:
             message.write(way.message(task))
         program = await host.start(command)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import UsageError
+from aish.model import client_environ
 from aish.spi.agent_adapter import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aish.spi.agent_adapter import Gateway, Task
 
 QUIET: Final = (
@@ -18,16 +21,16 @@ _WEEK_S: Final = 7 * 24 * 3600
 _VARIABLES: Final = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE")
 
 
-def headless(task: Task, gateway: Gateway, message_file: str, *, repository: bool) -> Command:
-    """One turn without a terminal; the prompt is in a file. Outside a repository it would make one: without a
-    terminal it takes yes for an answer. Raises UsageError."""
+def headless(task: Task, gateway: Gateway, own: Mapping[str, str], message_file: str, *, repository: bool) -> Command:
+    """One turn without a terminal; the prompt is in a file. `own`: the environment that it would have. Outside a
+    repository it would make one: without a terminal it takes yes for an answer. Raises UsageError."""
     git = () if repository else ("--no-git",)
     words = (*_words(task), *QUIET, *_permissions(task), *git, "--message-file", message_file)
-    return Command(argv=(task.program or "aider", *words), environ=environ(task, gateway))
+    return Command(argv=(task.program or "aider", *words), environ=environ(task, gateway, own))
 
 
-def attached(task: Task, gateway: Gateway) -> Command:
-    return Command(argv=(task.program or "aider", *_words(task)), environ=environ(task, gateway))
+def attached(task: Task, gateway: Gateway, own: Mapping[str, str]) -> Command:
+    return Command(argv=(task.program or "aider", *_words(task)), environ=environ(task, gateway, own))
 
 
 def message(task: Task) -> str:
@@ -57,9 +60,10 @@ def _permissions(task: Task) -> tuple[str, ...]:
             )
 
 
-def environ(task: Task, gateway: Gateway) -> dict[str, str | None]:
+def environ(task: Task, gateway: Gateway, own: Mapping[str, str]) -> dict[str, str | None]:
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # it would fetch prices
     if task.login == "own":
-        return {**quiet, **dict.fromkeys(_VARIABLES)}
+        withdrawn = client_environ.withdrawn(gateway.base_url, gateway.key, own)
+        return {**quiet, **withdrawn, **dict.fromkeys(_VARIABLES)}
     url = gateway.base_url
     return {**quiet, "OPENAI_API_KEY": gateway.key, "OPENAI_API_BASE": url, "OPENAI_BASE_URL": url}

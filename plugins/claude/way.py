@@ -77,7 +77,7 @@ def environ(task: Task, gateway: Gateway, own: Mapping[str, str]) -> dict[str, s
     if task.login == "own":
         made |= dict.fromkeys(name for name in KEYS if own.get(name) == gateway.key)  # would go before the login
         made |= client_environ.variables(gateway.base_url, gateway.key, client_environ.ANTHROPIC_LOGIN)
-        others = [line for line in own.get(HEADERS, "").split("\n") if line and not _is_ours(line)]
+        others = client_environ.other_headers(own.get(HEADERS, ""))
         made[HEADERS] = "\n".join([*others, str(made[HEADERS])])
         return made
     # ANTHROPIC_API_KEY would be asked about on a terminal, and stand beside a login; this one goes before both.
@@ -89,8 +89,3 @@ def environ(task: Task, gateway: Gateway, own: Mapping[str, str]) -> dict[str, s
         made |= {"ANTHROPIC_SMALL_FAST_MODEL": task.model, "ANTHROPIC_MODEL": None}
         made["CLAUDE_CODE_DISABLE_1M_CONTEXT"] = "1"
     return made
-
-
-def _is_ours(line: str) -> bool:
-    """`aish env` has told it to the shell that started this one."""
-    return line.partition(":")[0].strip().lower() == client_environ.OWN_KEY

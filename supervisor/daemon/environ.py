@@ -16,6 +16,7 @@ from aish.agents.transcript import VARIABLE as TRANSCRIPT
 from aish.errors import StorageError
 from aish.model.client_environ import KEY_NAMES
 from aish.model.provider_keys import PROVIDER_KEYS
+from aish.wire import key
 from aish.wire.spec import LaunchPart
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
 _PROVIDER_KEYS: Final = frozenset(map(os.fsencode, PROVIDER_KEYS))
 _TRANSCRIPT: Final = os.fsencode(TRANSCRIPT)
 _OF_CLIENTS: Final = frozenset(map(os.fsencode, KEY_NAMES))
-_KEY: Final = re.compile(rb"(?<![A-Za-z0-9_-])(?:sk-aish-|aish-[a-z][a-z0-9]{0,31}-[0-9]{1,12}-)[A-Za-z0-9_-]{43}")
-"""A key of the gateway, of a process or named."""
+_KEY: Final = re.compile(key.ANY.encode())
 
 _decode: Final = msgspec.msgpack.Decoder(LaunchPart).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -34,7 +34,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str, str], own: str = "") -> list[bytes]:
     """The child's environment, b"NAME=value" each: as captured, without provider keys that `secrets` does not name,
     with `added` in place of what had those names, and without the caller's own transcript. A key of the gateway that
-    the caller's clients read becomes `own`, this process's: what it asks is its own, not the caller's. Pure."""
+    the caller's clients read becomes `own`, this process's, whatever `secrets` names: what it asks is its own, and
+    such a key is no login anywhere else. Who has no `own` keeps one that is handed on to it. Pure."""
     keep = {os.fsencode(name) for name in secrets}
     new = {os.fsencode(name): os.fsencode(value) for name, value in added.items() if os.fsencode(name) not in keep}
     entries = []
@@ -42,7 +43,7 @@ def build(captured: Iterable[bytes], secrets: Iterable[str], added: Mapping[str,
         name = entry.partition(b"=")[0]
         if name in new or name == _TRANSCRIPT or _is_withheld(entry, keep):
             continue
-        if name in _OF_CLIENTS and name not in keep and _KEY.search(entry):
+        if name in _OF_CLIENTS and (own or name not in keep) and _KEY.search(entry):
             entries += _owned(entry, own.encode())
         else:
             entries.append(entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from multidict import istr
@@ -9,6 +10,7 @@ from multidict import istr
 from aish.model.client_environ import OWN_KEY
 from aish.model.dialect import ANTHROPIC, CLIENT, OPENAI
 from aish.supervisor.gateway.keys import presented
+from aish.wire import key
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -31,11 +33,14 @@ _OURS: Final = frozenset(
         *("transfer-encoding", "upgrade"),
     }
 )
+_KEY: Final = re.compile(key.ANY)
+_IN_EACH_KEY: Final = "aish-"
 
 
 def along(given: MultiMapping[str], server: Server) -> dict[str, str]:
     """Those that the server's dialect has; of a client that is logged in itself everything that is not about this
-    connection or the form of the body, and has not our own key."""
+    connection or the form of the body, and has no key of ours: neither the one that counts nor another, such as one
+    that `aish env` told its shell."""
     if server.login != CLIENT:
         return {
             name: value for name in _LOOKED_UP[server.dialect] if name in given and (value := _joined(given, name))
@@ -44,7 +49,11 @@ def along(given: MultiMapping[str], server: Server) -> dict[str, str]:
     hop = {word.strip().lower() for value in given.getall("connection", ()) for word in value.split(",")}
     names = {name.lower(): name for name in given}
     found = {name: _joined(given, low) for low, name in names.items() if low not in _OURS and low not in hop}
-    return {name: value for name, value in found.items() if not (ours and ours in value)}
+    return {
+        name: value
+        for name, value in found.items()
+        if not (ours and ours in value) and not (_IN_EACH_KEY in value and _KEY.search(value))
+    }
 
 
 def _joined(given: MultiMapping[str], name: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from aish.agents.host import program as programs
 from aish.errors import UnavailableError
+from aish.model.client_environ import ANTHROPIC_LOGIN, AZURE, VENDORS, variables
 from aish.plugins.acp import conversation
 from aish.plugins.acp.adapter import Adapter, own_environ
 from aish.spi.agent_adapter import Gateway, ProgramError, Task
@@ -88,3 +89,14 @@ def test_our_key_does_not_go_to_a_vendor_and_theirs_stays() -> None:
         "X": "y",
     }
     assert own_environ(GATEWAY, environ) == {"OPENAI_API_KEY": None, "OPENAI_BASE_URL": None}
+
+
+@pytest.mark.parametrize("clients", [*VENDORS, AZURE, ANTHROPIC_LOGIN, "all"])
+def test_of_what_aish_env_told_its_shell_no_key_and_no_address_is_left(clients: str) -> None:
+    """Headers of ours went to Anthropic from programs with their own login."""
+    told = {**variables(GATEWAY.base_url, GATEWAY.key, clients), "ANTHROPIC_AUTH_TOKEN": GATEWAY.key}
+    headers = f"x-mine: 1\nX-Aish-Key: {GATEWAY.key}\nauthorization: Bearer {GATEWAY.key}"
+    told["ANTHROPIC_CUSTOM_HEADERS"] = headers
+    left = {name: value for name, value in {**told, **own_environ(GATEWAY, told)}.items() if value is not None}
+    assert left.pop("ANTHROPIC_CUSTOM_HEADERS") == "x-mine: 1"
+    assert left.keys() <= {"OPENAI_API_VERSION"}

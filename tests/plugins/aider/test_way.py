@@ -33,7 +33,7 @@ def test_the_answer_stands_between_what_it_says_of_itself() -> None:
 
 def test_by_the_gateway() -> None:
     command = way.headless(
-        Task(prompt="x", model="small", permissions="allow"), GATEWAY, "/private/m", repository=True
+        Task(prompt="x", model="small", permissions="allow"), GATEWAY, {}, "/private/m", repository=True
     )
     assert command.argv[:3] == ("aider", "--model", "openai/small")
     assert "--yes-always" in command.argv
@@ -44,22 +44,26 @@ def test_by_the_gateway() -> None:
 
 def test_who_wants_to_be_asked_is_told_that_it_cannot() -> None:
     with pytest.raises(UsageError, match="cannot ask"):
-        way.headless(Task(prompt="x", model="m"), GATEWAY, "m", repository=True)
-    denied = way.headless(Task(prompt="x", model="m", permissions="deny"), GATEWAY, "m", repository=True)
+        way.headless(Task(prompt="x", model="m"), GATEWAY, {}, "m", repository=True)
+    denied = way.headless(Task(prompt="x", model="m", permissions="deny"), GATEWAY, {}, "m", repository=True)
     assert "--yes-always" not in denied.argv
     assert denied.argv[denied.argv.index("--chat-mode") + 1] == "ask"
 
 
-def test_its_own_login_is_left_alone() -> None:
-    command = way.headless(Task(prompt="x", login="own", permissions="allow"), GATEWAY, "m", repository=True)
-    assert command.environ["OPENAI_API_KEY"] is None
+def test_its_own_login_is_left_alone_and_no_key_of_ours_is_beside_it() -> None:
+    """It knows no GOOGLE_GEMINI_BASE_URL, which `aish env` told its shell: our key would go to Google."""
+    own = {"GEMINI_API_KEY": GATEWAY.key, "ANTHROPIC_API_KEY": "theirs", "ANTHROPIC_BASE_URL": GATEWAY.origin}
+    command = way.headless(Task(prompt="x", login="own", permissions="allow"), GATEWAY, own, "m", repository=True)
+    for name in ("OPENAI_API_KEY", "GEMINI_API_KEY", "ANTHROPIC_BASE_URL"):
+        assert command.environ[name] is None
+    assert "ANTHROPIC_API_KEY" not in command.environ
     assert "--model" not in command.argv
 
 
 def test_it_makes_no_repository() -> None:
     task = Task(prompt="x", permissions="deny")
-    assert "--no-git" in way.headless(task, GATEWAY, "m", repository=False).argv
-    assert "--no-git" not in way.headless(task, GATEWAY, "m", repository=True).argv
+    assert "--no-git" in way.headless(task, GATEWAY, {}, "m", repository=False).argv
+    assert "--no-git" not in way.headless(task, GATEWAY, {}, "m", repository=True).argv
 
 
 def test_instructions_stand_before_the_prompt() -> None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 
+from aish.agents import hosted
+from aish.agents.agent import Agent
 from aish.agents.host.bookmark import Bookmark
 from aish.plugins.claude import way
 from aish.spi.agent_adapter import Gateway, Task
+from aish.supervisor.daemon.environ import build
 
 GATEWAY = Gateway(base_url="http://127.0.0.1:9/v1", key="aish-p1-secret")
+NAMED = "sk-aish-" + "n" * 43
 
 
 def test_by_the_gateway() -> None:
@@ -48,12 +53,22 @@ def test_by_its_own_login_our_key_goes_beside_it() -> None:
     assert not {"ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"} & set(command.environ)
 
 
-def test_what_aish_env_told_its_shell_stands_in_no_login_s_way() -> None:
-    """Two headers of one name: which counts is the client's choice. A key goes before a login."""
-    own = {"ANTHROPIC_CUSTOM_HEADERS": "X-Aish-Key: another\nx-mine: 1", "ANTHROPIC_API_KEY": GATEWAY.key}
+def test_what_aish_env_told_its_shell_stands_in_no_login_s_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two headers of one name: which counts is the client's choice. A key goes before a login, and to its vendor; one
+    of the person's own is the login."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", NAMED)
+    monkeypatch.setenv("ANTHROPIC_AUTH_TOKEN", "sk-ant-theirs")
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", f"X-Aish-Key: {NAMED}\nx-mine: 1")
+    secrets = hosted.spec(Agent("mine", adapter="claude", login="own"), ["x"], "/").secrets
+    captured = [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
+    built = (os.fsdecode(entry).partition("=") for entry in build(captured, secrets, {}, GATEWAY.key))
+    own = {name: value for name, _, value in built}
+    assert NAMED not in str(own)
     command = way.headless(Task(prompt="x", login="own"), GATEWAY, own)
     assert command.environ["ANTHROPIC_CUSTOM_HEADERS"] == f"x-mine: 1\nx-aish-key: {GATEWAY.key}"
     assert command.environ["ANTHROPIC_API_KEY"] is None
+    assert own["ANTHROPIC_AUTH_TOKEN"] == "sk-ant-theirs"
+    assert "ANTHROPIC_AUTH_TOKEN" not in command.environ
 
 
 @pytest.mark.parametrize("login", ["gateway", "own"])

@@ -60,8 +60,15 @@ def test_who_asks_no_models_has_no_key_of_the_caller_either() -> None:
     assert environ.build(TOLD, (), {}) == [b"ANTHROPIC_CUSTOM_HEADERS=x-mine: 1"]
 
 
-def test_a_key_of_the_gateway_that_the_spec_names_stays_what_it_is() -> None:
-    assert environ.build(TOLD, ("OLLAMA_API_KEY",), {}, OWN)[-1] == f"OLLAMA_API_KEY={PARENT_S}".encode()
+def test_a_key_of_the_gateway_is_no_secret_that_a_spec_may_name() -> None:
+    """Claude Code by its own login names its keys: the shell's would go before that login, and to the vendor."""
+    names = ("OLLAMA_API_KEY", "ANTHROPIC_API_KEY")
+    assert environ.build(TOLD, names, {}, OWN) == environ.build(TOLD, (), {}, OWN)
+
+
+def test_who_has_no_key_of_its_own_keeps_one_that_is_handed_on_to_it() -> None:
+    """An MCP server's `env` has a named key in it: without it that asks no models."""
+    assert environ.build(TOLD, ("ANTHROPIC_API_KEY",), {})[1:] == [f"ANTHROPIC_API_KEY={NAMED}".encode()]
 
 
 def test_names_only_for_inspect() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from multidict import CIMultiDict
 
 from aish.supervisor.gateway.dialects.headers import along
@@ -31,6 +32,13 @@ def test_of_a_login_all_but_what_is_of_this_connection_and_of_the_body_s_form() 
 
 def test_our_key_is_taken_out_wherever_it_is() -> None:
     assert sent("client", ("x-api-key", OURS), ("X-Other", f"key={OURS}"), ("X-App", "cli")) == {"X-App": "cli"}
+
+
+@pytest.mark.parametrize("another", ["sk-aish-" + "n" * 43, "aish-p12-3-" + "n" * 43])
+def test_a_key_of_ours_that_was_not_the_one_that_counts_is_taken_out_too(another: str) -> None:
+    """`aish env --for anthropic` told it to the shell: the client has it in its usual header, beside ours."""
+    given = (("x-api-key", another), ("Authorization", f"Bearer {another}"), ("X-App", "aish-like-cli"))
+    assert sent("client", ("X-Aish-Key", OURS), *given) == {"X-App": "aish-like-cli"}
 
 
 def test_a_field_that_comes_twice_is_one_list() -> None:
