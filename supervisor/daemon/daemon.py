@@ -504,13 +504,14 @@ class Daemon:
 
 
 def _stored_models() -> list[str]:
+    """Raises OSError."""
     from aish import store
 
     try:
         names: list[str] = store.names()
         return names
-    except (OSError, AishError):
-        return []
+    except AishError:
+        return []  # damaged: until somebody changes it
 
 
 def _changed_at(path: str) -> int | None:
