@@ -126,13 +126,9 @@ class GatewayLink:
 
     def _tell(self) -> asyncio.Task[None]:
         """One at a time: of two the older list might come last."""
-        if self._telling is None:
+        if self._telling is None or self._telling.done():
             self._telling = self._task(self._sync_again())
-            self._telling.add_done_callback(self._told_all)
         return self._telling
-
-    def _told_all(self, _: asyncio.Task[None]) -> None:
-        self._telling = None
 
     async def _sync_again(self) -> None:
         while self._connection is not None and (self._stale or self._index_state() != self._index):
