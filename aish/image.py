@@ -152,9 +152,9 @@ def _bare_code(name: str) -> CodeType:
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             node.annotation = None
-        elif isinstance(node, ast.FunctionDef):
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             bare = [kept for statement in node.body for kept in _bare(statement, silent)]
             node.body = bare or [ast.Pass(lineno=1, col_offset=0)]
     code: CodeType = compile(ast.fix_missing_locations(tree), _source(name), "exec", dont_inherit=True)

@@ -11,11 +11,8 @@ CLASSES = [getattr(errors, name) for name in errors.__all__]
 
 
 def test_all_names_every_error_class() -> None:
-    defined = {
-        name
-        for name, value in vars(errors).items()
-        if isinstance(value, type) and issubclass(value, Exception) and value.__module__ == errors.__name__
-    }
+    values = vars(errors).items()
+    defined = {name for name, value in values if isinstance(value, type) and issubclass(value, errors.AishError)}
     assert defined == set(errors.__all__)
 
 

@@ -5,6 +5,8 @@ embedding_model = "smollm2"
 
 [gateway]
 port = 0                        # 0: chosen once, then kept
+address = "192.168.1.5"         # where it listens beside the loopback, without TLS; "0.0.0.0", "::": everywhere
+hosts = ["gpu-box.lan"]         # names of this machine that its clients may use
 
 [attach]
 detach = "ctrl-] d"             # the keys that leave an attached process to itself; "none"
@@ -43,6 +45,8 @@ DETACH: Final = "ctrl-] d"
 """Why these keys: aish.client.hotkeys."""
 LEAST_LOG_BYTES: Final = 64 << 10
 NONE: Final = "none"
+LOOPBACK: Final = "127.0.0.1"
+MOST_HOSTS: Final = 64
 
 
 class Settings:
@@ -54,6 +58,8 @@ class Settings:
         "egress_no_proxy",
         "egress_proxy",
         "embedding_model",
+        "gateway_address",
+        "gateway_hosts",
         "gateway_port",
         "gpu_drivers",
         "gpu_reserve_bytes",
@@ -65,6 +71,8 @@ class Settings:
         self.default_model: str = EMBEDDED_MODEL
         self.embedding_model: str | None = None  # None: the default model
         self.gateway_port: int = 0
+        self.gateway_address: str = LOOPBACK
+        self.gateway_hosts: tuple[str, ...] = ()
         self.detach: str = DETACH
         self.control_groups: bool = True
         self.egress_proxy: str | None = None  # None: that of the environment; "": none
@@ -125,12 +133,7 @@ class _Reader:
         )
         settings.default_model = self._text(table, "default_model", settings.default_model)
         settings.embedding_model = self._text(table, "embedding_model", "") or None
-        gateway = self._table(table, "gateway")
-        self._known(gateway, ("port",))
-        port = gateway.get("port", 0)
-        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
-            raise self._error("port", "expected a port number, 0 to 65535")
-        settings.gateway_port = port
+        self._gateway(settings, self._table(table, "gateway"))
         self._attach(settings, self._table(table, "attach"))
         limits = self._table(table, "limits")
         self._known(limits, ("control_groups",))
@@ -150,6 +153,45 @@ class _Reader:
             settings.gpu_reserve_bytes = parse_bytes(self._text(gpu, "reserve", "0"))
         except UsageError as error:
             raise self._error("reserve", str(error)) from error
+
+    def _gateway(self, settings: Settings, gateway: dict[str, Any]) -> None:
+        self._known(gateway, ("port", "address", "hosts"))
+        port = gateway.get("port", 0)
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port < 65536:
+            raise self._error("port", "expected a port number, 0 to 65535")
+        settings.gateway_port = port
+        if "address" in gateway:
+            settings.gateway_address = self._address(self._text(gateway, "address", ""))
+        if "hosts" in gateway:
+            settings.gateway_hosts = self._hosts(gateway["hosts"])
+
+    def _address(self, text: str) -> str:
+        """In its one spelling."""
+        import ipaddress
+
+        hint = 'one of this machine, such as "192.168.1.5"; "0.0.0.0": all, "::": those of IPv6 too'
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            words = "a port has a key of its own" if text.rpartition(":")[2].isdecimal() else "a name may change"
+            raise self._error("address", f"expected an address: {words}", hint) from None
+        of_a_link = address.version == 6 and (address.is_link_local or address.ipv4_mapped is not None)
+        if of_a_link or address.is_multicast or "%" in text:
+            raise self._error("address", "nothing can listen there and be reached by that alone", hint)
+        return str(address)
+
+    def _hosts(self, names: object) -> tuple[str, ...]:
+        import re
+
+        name = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
+        if not isinstance(names, list) or len(names) > MOST_HOSTS:
+            raise self._error("hosts", f"expected a list of at most {MOST_HOSTS} names", 'hosts = ["gpu-box.lan"]')
+        for each in names:
+            if not isinstance(each, str) or not name.fullmatch(each):
+                shown = each[:80] if isinstance(each, str) else each
+                hint = 'each name in full, without port and without *: hosts = ["gpu-box.lan"]'
+                raise self._error("hosts", f"not a name of a machine: {shown!r}", hint)
+        return tuple(each.lower() for each in names)
 
     def _attach(self, settings: Settings, attach: dict[str, Any]) -> None:
         from aish.model import keys

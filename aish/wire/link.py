@@ -81,6 +81,8 @@ class Sync(Message, frozen=True, kw_only=True):
     embedding_model: str
     stored_models: list[str] = []
     """Names that could be started on demand."""
+    hosts: list[str] = []
+    """What this machine is called by clients, as config.toml lists it."""
     acknowledged: int = 0
     used: dict[str, TokensPart] = {}
     """By process: the totals that Settled told, of a model those that Served told."""

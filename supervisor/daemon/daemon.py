@@ -204,7 +204,10 @@ class Daemon:
         part = functools.partial(
             SystemChild, table=self.table, recorder=self.recorder, state_folder=self.state_folder
         )
-        self.gateway = part(GATEWAY_ID, wanted_port=self.settings.gateway_port)
+        told = self.settings
+        self.gateway = part(
+            GATEWAY_ID, wanted_port=told.gateway_port, address=told.gateway_address, hosts=told.gateway_hosts
+        )
         self.egress = part(EGRESS_ID, plain=True)
         self.doors = Doors(self.holding, lambda door: self.gateway if door == GATEWAY else self.egress)
         self.link = GatewayLink(
@@ -324,7 +327,7 @@ class Daemon:
         if self.recorder.failure is not None:
             found.append(f"the process table is not written: {self.recorder.failure}")
         parts = (self.upgrade.alert(), self.holding.silence.behind(), self.gateway.alert, self.gateway.told)
-        found += filter(None, (*parts, self.egress.alert))
+        found += filter(None, (*parts, self.gateway.behind(), self.egress.alert))
         trouble = self.gpus.trouble()
         if trouble is not None:
             found.append(trouble)
@@ -362,6 +365,7 @@ class Daemon:
             self._alerts = [alert for alert in self._alerts if CONFIGURED not in alert]
             self.settings = self.link.settings = self._settings()
             self.recorder.event("configured", text="; ".join(self._alerts) or f"{settings.path()} was read again")
+            self.gateway.configure(self.settings.gateway_address, self.settings.gateway_hosts)
             self.admission.reserve_bytes = self.settings.gpu_reserve_bytes
             self.link.sync()
         self.upgrade.look()

@@ -87,6 +87,7 @@ class Doctors:
         )
         yield daemon.parents.finding()
         yield _of_child(daemon.gateway, connected=daemon.link.connected)
+        yield from _beyond(daemon.gateway)
         yield _of_child(daemon.egress, connected=daemon.egress_link.connection is not None)
 
     def _nice(self) -> Iterator[Finding]:
@@ -163,6 +164,15 @@ def _of_child(child: SystemChild, *, connected: bool) -> Finding:
     if connected:
         return Finding(level="ok", topic=child.id, text=text)
     return Finding(level="warn", topic=child.id, text=f"{text}, not connected to the daemon", hint=hint)
+
+
+def _beyond(gateway: SystemChild) -> Iterator[Finding]:
+    """Whether other machines reach it, and what that means."""
+    if gateway.beyond:
+        at = " and ".join(f"[{each}]" if ":" in each else each for each in gateway.beyond)
+        text = f"it listens on {at} port {gateway.port}, beyond the loopback and without TLS: keys travel in clear"
+        hint = "put a proxy with TLS in front, or take `address` out of [gateway] in config.toml: docs/gateway.md"
+        yield Finding(level="warn", topic="gateway", text=text, hint=hint)
 
 
 def _logout() -> Finding:

@@ -176,6 +176,7 @@ class GatewayLink:
             default_model=self.settings.default_model,
             embedding_model=self.settings.embedding_model or self.settings.default_model,
             stored_models=self._names,
+            hosts=list(self.settings.gateway_hosts),
             acknowledged=self._acknowledged,
             used={p.id: p.row.tokens for p in self.table if not p.row.ended and p.row.tokens is not None},
             spent=spent(self.table),

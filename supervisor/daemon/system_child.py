@@ -1,13 +1,15 @@
 """The gateway and the egress proxy as supervised processes: an address each, kept over restarts, started at need.
 
 The daemon binds the port once and keeps the listening socket in the holder's store, so that a connection made while
-nobody serves it waits instead of failing: it starts the program, which accepts it. The socket is its descriptor 3.
+nobody serves it waits instead of failing: it starts the program, which accepts it. The socket is its descriptor 3;
+where config.toml tells an address beside the loopback there is another behind it.
 The same goes for the doors of sandboxes behind which the program is: those it gets later, from the daemon.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import re
@@ -17,9 +19,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
+from msgspec import structs
+
 from aish.errors import StorageError, UnavailableError
 from aish.model import kind
 from aish.model.state import FAILED
+from aish.supervisor.daemon import listening
 from aish.supervisor.daemon.launcher import passed_name
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
@@ -28,20 +33,20 @@ from aish.supervisor.holder import kernel
 from aish.wire.spec import LaunchPart, RestartPart, SpecPart
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.recorder import Recorder
     from aish.supervisor.daemon.table import Table
 
 LISTEN_FD: Final = 3
-BACKLOG: Final = 256
 REST_S: Final = 5.0
 ORPHAN_S: Final = 2.0
 
 
 class SystemChild:
-    """`id_` is its name, too, and that of its module; `url` is what processes are told. `plain`: it has to do with
+    """`id_` is its name, too, and that of its module; `url` is what processes are told. `address`: where
+    it listens beside the loopback, `hosts`: what else it is called. `plain`: it has to do with
     nobody's keys, and its environment has none. `argv` is replaced in tests."""
 
     def __init__(
@@ -52,6 +57,8 @@ class SystemChild:
         state_folder: str,
         *,
         wanted_port: int = 0,
+        address: str = listening.LOOPBACK,
+        hosts: Sequence[str] = (),
         plain: bool = False,
     ) -> None:
         self.id, self.table, self.recorder = id_, table, recorder
@@ -65,7 +72,8 @@ class SystemChild:
         self.doors: Callable[[], Iterable[int]]
         self._file = os.path.join(state_folder, f"{id_}.json")
         self._wanted_port = wanted_port
-        self._listener: socket.socket | None = None
+        self._address, self._hosts = address, hosts
+        self._listeners: list[socket.socket] = []
         self._plain = plain
         self._watched: set[int] | None = None
         """What starts it when somebody connects there; None: nothing does."""
@@ -73,7 +81,12 @@ class SystemChild:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{listening.LOOPBACK}:{self.port}"
+
+    @property
+    def beyond(self) -> list[str]:
+        """Addresses by which other machines may reach it."""
+        return listening.beyond(listening.where(self._listeners))
 
     @property
     def _listen_name(self) -> str:
@@ -84,18 +97,60 @@ class SystemChild:
         return self.table.get(self.id)
 
     async def listen(self) -> None:
-        """Have the listening socket: the holder's, else one bound now. Raises UnavailableError."""
+        """Have the listening sockets: the holder's, else such as are bound now. Raises UnavailableError,
+        StorageError."""
         kept = await self.conductor.holding.fetch(self._listen_name)
         if kept:
-            self._listener = socket.socket(fileno=kept.pop())
-            for fd in kept:
-                os.close(fd)
+            self._listeners = [socket.socket(fileno=fd) for fd in kept]
         else:
             await self.end_orphan()
-            self._listener = self._bind()
-            await self.conductor.holding.store(self._listen_name, [self._listener.fileno()])
-        self._listener.setblocking(False)
-        self.port = self._listener.getsockname()[1]
+            self._listeners = self._bind()
+            await self.conductor.holding.store(self._listen_name, [sock.fileno() for sock in self._listeners])
+        for sock in self._listeners:
+            sock.setblocking(False)
+        self.port = self._listeners[0].getsockname()[1]
+        self._equip()
+
+    def configure(self, address: str, hosts: Sequence[str]) -> None:
+        """config.toml was read again. Raises StorageError."""
+        self._address, self._hosts = address, hosts
+        self._equip()
+
+    def behind(self) -> str | None:
+        """That it listens elsewhere than config.toml says: its sockets are kept as long as anything of aish lives."""
+        found = listening.where(self._listeners)
+        if not found or self.alert is not None or found == listening.addresses(self._address):
+            return None
+        said = f"config.toml says {self._address}, which holds after `aish shutdown`"
+        return f"the {self.id} listens on {' and '.join(found)}: {said}"
+
+    def _equip(self) -> None:
+        """One that has run before is begun again with these sockets, and the names that it has by now."""
+        process = self.process
+        if process is None or process.row.ended:
+            return
+        row, files = process.row, self.conductor.launcher.files
+        row.spec, row.targets = structs.replace(row.spec, argv=self._words()), self._targets
+        launch = files.load(row.id)
+        count = self._count()
+        if launch is None or count in launch.environ:
+            return
+        kept = [entry for entry in launch.environ if not entry.startswith(_COUNT)]
+        files.save(row.id, structs.replace(launch, environ=[*kept, count]))
+
+    def _words(self) -> list[bytes]:
+        """The command. Only what was told to listen beyond the loopback serves a socket that does."""
+        words = [*self.argv, *(["--beyond-loopback"] if self.beyond else [])]
+        for name in self._hosts:
+            words += ["--host", name]
+        return [os.fsencode(word) for word in words]
+
+    @property
+    def _targets(self) -> list[int]:
+        return list(range(LISTEN_FD, LISTEN_FD + len(self._listeners)))
+
+    def _count(self) -> bytes:
+        return _COUNT + str(len(self._listeners)).encode()
 
     async def end_orphan(self) -> None:
         """Keeper and holder died and took our copies of the socket with them; one that lives on alone still has the
@@ -115,17 +170,14 @@ class SystemChild:
         finally:
             os.close(pidfd)
 
-    def _bind(self) -> socket.socket:
+    def _bind(self) -> list[socket.socket]:
         """At the configured port, else the one used before, else any. A taken port is told, not fatal."""
         before = self._remembered()
+        first, *more = listening.addresses(self._address)
         for port in dict.fromkeys((self._wanted_port or before, before, 0)):
-            sock = socket.socket()
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                sock.bind(("127.0.0.1", port))
-                sock.listen(BACKLOG)
+                sock = listening.listen(first, port)
             except OSError as error:
-                sock.close()
                 self.alert = f"port {port} of the {self.id} is taken ({error.strerror})"
                 continue
             chosen = int(sock.getsockname()[1])
@@ -134,8 +186,18 @@ class SystemChild:
                 self.recorder.event("gateway-port", text=self.alert, port=chosen)
             if chosen != before:
                 self._remember(chosen)
-            return sock
-        raise UnavailableError(f"the {self.id} has no port on 127.0.0.1")
+            return [sock, *filter(None, map(functools.partial(self._bind_also, chosen), more))]
+        raise UnavailableError(f"the {self.id} has no port on {first}")
+
+    def _bind_also(self, port: int, address: str) -> socket.socket | None:
+        """At the same port. What is not this machine's, or taken, is told; on the loopback it is served."""
+        try:
+            return listening.listen(address, port)
+        except OSError as error:
+            text = f"the {self.id} cannot listen on {address} port {port} ({error.strerror})"
+            self.recorder.event("gateway-port", text=text, port=port)
+            self.alert = text
+            return None
 
     def _remembered(self) -> int:
         try:
@@ -156,7 +218,7 @@ class SystemChild:
 
     def watch(self) -> None:
         """Start it at the first connection, unless it runs."""
-        if self._listener is None or self._watched is not None or self._lives():
+        if not self._listeners or self._watched is not None or self._lives():
             return
         process = self.process
         if (
@@ -167,7 +229,7 @@ class SystemChild:
             self._loop.call_later(REST_S, self.watch)  # the connection that woke it still waits: no hot loop
             return
         self._watched = set()
-        for fd in (self._listener.fileno(), *self.doors()):
+        for fd in (*(sock.fileno() for sock in self._listeners), *self.doors()):
             self.knockable(fd)
 
     def knockable(self, fd: int) -> None:
@@ -214,7 +276,7 @@ class SystemChild:
             if name not in _FOREIGN and (_PLAIN.fullmatch(name) or not self._plain)
         }
         launch = LaunchPart(
-            environ=[name + b"=" + value for name, value in environ.items()] + [b"LISTEN_FDS=1"], umask=0o077
+            environ=[name + b"=" + value for name, value in environ.items()] + [self._count()], umask=0o077
         )
         row = self.row()
         process = Process(row)
@@ -228,7 +290,7 @@ class SystemChild:
     def row(self) -> Row:
         """One of it that is about to be started."""
         spec = SpecPart(
-            argv=[os.fsencode(word) for word in self.argv],
+            argv=self._words(),
             cwd=b"/",
             name=self.id,
             kind=kind.SYSTEM,
@@ -242,14 +304,14 @@ class SystemChild:
             name=self.id,
             spec=spec,
             created_s=time.time(),
-            targets=[LISTEN_FD],
+            targets=self._targets,
             umask=0o077,
         )
 
     def close(self) -> None:
         self.unwatch()
-        if self._listener is not None:
-            self._listener.close()
+        for sock in self._listeners:
+            sock.close()
 
 
 async def _readable(fd: int, patience_s: float) -> bool:
@@ -272,4 +334,5 @@ _PLAIN: Final = re.compile(
     rb"|(?:HTTPS?|NO)_PROXY|(?:https?|no)_proxy|SSL_CERT_(?:FILE|DIR)"
 )
 """What stays where there are to be no keys: settings, places, and by what the person goes out."""
+_COUNT: Final = b"LISTEN_FDS="
 _FOREIGN: Final = frozenset({b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES", b"NOTIFY_SOCKET"})

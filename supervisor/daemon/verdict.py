@@ -69,8 +69,10 @@ def _cancelled(row: Row, end: Exit) -> bool:
 
 
 def recurs(row: Row) -> bool:
-    """Whether its schedule has it run again, however this run ended: unless it is the schedule that was stopped."""
-    return row.spec.schedule is not None and row.stop_reason not in exits.WANTED
+    """Whether its schedule has it run again, however this run ended: unless it is the schedule that was stopped.
+    Who was asked for a last word has ended a run."""
+    stopped = row.stop_reason in exits.WANTED and row.stop_reason != exits.WRAPUP
+    return row.spec.schedule is not None and not stopped
 
 
 def again(row: Row, end: Exit, ran_s: float | None, now_s: float, chance: float) -> restart.Verdict:

@@ -339,7 +339,8 @@ class Ledger:
         return passed
 
     def grant(self, claim: Claim, now_s: float = 0.0) -> bool:
-        """Grant a claim at once, without asking: where nobody waits whom it might pass, and all of its wish fits."""
+        """Grant a claim at once, without asking: where nobody waits whom it might pass, and so much fits as it takes
+        without waiting."""
         if self.claims or claim.grace is not None:
             return False
         decision = self._decide(claim, self.chain(claim.process), set(), now_s)

@@ -29,6 +29,7 @@ from aish.supervisor.gateway.claims import Claims
 from aish.supervisor.gateway.duties import Duties
 from aish.supervisor.gateway.fallbacks import Fallbacks
 from aish.supervisor.gateway.histories import Histories
+from aish.supervisor.gateway.hosts import Hosts
 from aish.supervisor.gateway.http import Web
 from aish.supervisor.gateway.keys import Keys
 from aish.supervisor.gateway.link import Link
@@ -91,7 +92,8 @@ _decode_epoch: Final = msgspec.msgpack.Decoder(_Epoch).decode
 
 class Gateway:
     """One running gateway. `secret` is the master secret, `records` the open gateway.db; `failed` is called when a
-    part of it ended by a fault: it is to be closed then. `alert` is what the daemon shows to a person."""
+    part of it ended by a fault: it is to be closed then. `alert` is what the daemon shows to a person;
+    `hosts` what it is called beside the loopback's names."""
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class Gateway:
         base_url: str,
         failed: Callable[[], None],
         alert: str | None = None,
+        hosts: Hosts | None = None,
         ready_s: float = READY_S,
         idle_s: float = IDLE_S,
         idle_check_s: float = IDLE_CHECK_S,
@@ -189,6 +192,7 @@ class Gateway:
             upstreams=self.upstreams,
             board=self.board,
             outbox=self.outbox,
+            hosts=hosts,
         )
         windows = WindowAsks(self.book, self.gate, self.spending.held.by)
         self._asks = Asks(
@@ -197,11 +201,11 @@ class Gateway:
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False
 
-    async def start(self, sock: socket.socket) -> None:
+    async def start(self, *socks: socket.socket) -> None:
         """Take over what the records know, then listen and look for the daemon. Raises StorageError."""
         self._restore()
         await self.spare.keep(self.records)
-        await self.web.start(sock)
+        await self.web.start(*socks)
         works = {"link": self.link.run(), "notes": self._notes(), "upkeep": self._upkeep()}
         works |= {"sessions": self.reader.run(), "checkpoints": self.records.wal.keep_short()}
         for name, work in works.items():
@@ -257,6 +261,7 @@ class Gateway:
     # --- the daemon's word --------------------------------------------------------------------------------------
 
     def on_sync(self, message: Sync) -> None:
+        self.web.hosts.call(message.hosts)
         self.spending.journal.flush()  # while everybody whom it is about is still known
         fresh = message.epoch != self.spending.epoch
         if fresh:

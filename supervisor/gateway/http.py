@@ -1,4 +1,4 @@
-"""The listening side: one address on the loopback, the paths of all dialects with and without /v1, and our own few.
+"""The listening side: where that is, the paths of all dialects with and without /v1, and our own few.
 
     POST /v1/chat/completions  /v1/completions  /v1/embeddings  /v1/responses      OpenAI's
     POST /openai/deployments/{id}/chat/completions  /completions  /embeddings      OpenAI's, as Azure has them;
@@ -13,14 +13,15 @@
     GET  /v1/aish/waits        {waits}: why its requests wait, for the person who does
     GET  /health               no key needed
 
-Web pages must not reach it: a Host that is not the loopback's (DNS rebinding) and any Origin are refused.
+Web pages must not reach it: a Host that is not ours (DNS rebinding: aish.supervisor.gateway.hosts) and any Origin are
+refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
@@ -47,6 +48,7 @@ from aish.supervisor.gateway.dialects.paths import (
     SHOW,
     spoken,
 )
+from aish.supervisor.gateway.hosts import Hosts
 from aish.supervisor.gateway.keys import Caller, Keys
 from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.meter import Board, estimate_prompt
@@ -73,13 +75,12 @@ LAST_WORDS_S: Final = 0.1
 """For answers that are on their way when the gateway ends."""
 MAX_QUERY_CHARS: Final = 2048
 _HOST, _ORIGIN = istr("Host"), istr("Origin")
-_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ESTIMATED: Final = "x-aish-estimated"
 """With a count of tokens that the server could not tell."""
 
 
 class Web:
-    """The HTTP server. `start` takes a bound socket."""
+    """The HTTP server. `start` takes bound sockets; `hosts`: what they are called."""
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class Web:
         upstreams: Upstreams,
         board: Board,
         outbox: Outbox | None = None,
+        hosts: Hosts | None = None,
         body_s: float = BODY_S,
         idle_s: float = IDLE_S,
     ) -> None:
@@ -101,17 +103,19 @@ class Web:
         self._upstreams = upstreams
         self._board = board
         self._outbox = outbox or Outbox()
+        self.hosts = hosts or Hosts()
         self._body_s = body_s
         self._idle_s = idle_s
         self._visitors: set[Visitor] = set()
         self._gone = asyncio.Event()
         """Nobody is connected."""
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self.doors = Listeners(self._listen, partial(log, "door"))
         """Inside of sandboxes: who comes there is that process."""
 
-    async def start(self, sock: socket.socket) -> None:
-        self._server = await asyncio.get_running_loop().create_server(self._visit, sock=sock, backlog=1024)
+    async def start(self, *socks: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        self._servers = [await loop.create_server(self._visit, sock=sock, backlog=1024) for sock in socks]
 
     async def _listen(self, process: str, sock: socket.socket) -> asyncio.Server:
         visit = partial(self._visit, process)
@@ -131,9 +135,10 @@ class Web:
 
     async def close(self, grace_s: float) -> None:
         """Accept nothing new, let requests under way finish within the grace, then cut them."""
-        if self._server is None:
+        if not self._servers:
             return
-        self._server.close()
+        for server in self._servers:
+            server.close()
         self.doors.close()
         for visitor in list(self._visitors):
             visitor.end()
@@ -161,7 +166,7 @@ class Web:
             return Response(status=500, body=data)
 
     async def _answer(self, process: str | None, request: Request) -> Answer:
-        refused = _foreign(request)
+        refused = self._foreign(request)
         if refused is not None:
             return refused
         path = _path(request)
@@ -186,6 +191,18 @@ class Web:
         if request.method in ("GET", "HEAD"):  # the visitor leaves the body out
             return self._get(request, caller, path)
         return _no_such(request)
+
+    def _foreign(self, request: Request) -> Response | None:
+        """Refuses what comes from a web page."""
+        hosts = request.headers.getall(_HOST, ())
+        if len(hosts) != 1 or not self.hosts.admit(hosts[0]):
+            hint = "a name of this machine is admitted by `hosts` below [gateway] in config.toml"
+            error = RefusedError("this Host is none that the gateway answers to, such as 127.0.0.1", hint=hint)
+            return refusal(OPENAI, error, 403)
+        if _ORIGIN in request.headers:
+            error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
+            return refusal(OPENAI, error, 403)
+        return None
 
     async def _caller(self, process: str | None, request: Request) -> Caller:
         """Raises RefusedError."""
@@ -326,23 +343,6 @@ def _malformed(why: str) -> Response:
     return Response(
         openai.error_body(f"not an HTTP request: {words}", "invalid_request_error", "bad_request"), status=400
     )
-
-
-def _foreign(request: Request) -> Response | None:
-    """Refuses what comes from a web page."""
-    hosts = request.headers.getall(_HOST, ())
-    if len(hosts) != 1 or not _is_ours(hosts[0]):
-        return refusal(OPENAI, RefusedError("this address answers to 127.0.0.1 and localhost only"), 403)
-    if _ORIGIN in request.headers:
-        error = RefusedError("requests of web pages are refused", hint="no Origin header is allowed")
-        return refusal(OPENAI, error, 403)
-    return None
-
-
-@lru_cache(maxsize=64)
-def _is_ours(host: str) -> bool:
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return name.lower() in _HOSTS
 
 
 _MOSTLY: Final = {"/v1" + path: path for path in SERVED if not path.startswith(OLLAMA_PREFIX)}

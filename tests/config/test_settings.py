@@ -28,6 +28,16 @@ def test_values_are_read(tmp_path: Path) -> None:
     assert (loaded.gpu_drivers, loaded.gpu_reserve_bytes) == ((), 512 << 20)
 
 
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [("192.168.1.5", "192.168.1.5"), ("0.0.0.0", "0.0.0.0"), ("0:0::0", "::"), ("FD00::5", "fd00::5")],
+)
+def test_where_the_gateway_listens_beside_the_loopback(tmp_path: Path, said: str, address: str) -> None:
+    assert (load(tmp_path, "").gateway_address, load(tmp_path, "").gateway_hosts) == ("127.0.0.1", ())
+    loaded = load(tmp_path, f'[gateway]\naddress = "{said}"\nhosts = ["GPU-box.lan", "box"]\n')
+    assert (loaded.gateway_address, loaded.gateway_hosts) == (address, ("gpu-box.lan", "box"))
+
+
 def test_how_much_of_a_log_stays(tmp_path: Path) -> None:
     assert (load(tmp_path, "").log_bytes, load(tmp_path, "").log_age_s) == (None, None)
     loaded = load(tmp_path, '[logs]\nsize = "64M"\nage = "7d"\n')
@@ -55,6 +65,18 @@ def test_the_way_out_of_sandboxes(tmp_path: Path) -> None:
         ('[logs]\nsice = "1G"', 2, "unknown key"),
         ('defualt_model = "x"', 1, "unknown key 'defualt_model'"),
         ("\n\n[gateway]\nport = 70000", 4, "port number"),
+        ('[gateway]\naddress = "gpu-box.lan"', 2, "expected an address: a name may change"),
+        ('[gateway]\naddress = "10.0.0.5:80"', 2, "a port has a key of its own"),
+        ('[gateway]\naddress = ""', 2, "expected an address"),
+        ("[gateway]\naddress = 10", 2, "text in quotes"),
+        ('[gateway]\naddress = "fe80::1%eth0"', 2, "nothing can listen there"),
+        ('[gateway]\naddress = "::ffff:10.0.0.5"', 2, "nothing can listen there"),
+        ('[gateway]\naddress = "224.0.0.1"', 2, "nothing can listen there"),
+        ('[gateway]\nadress = "10.0.0.5"', 2, "unknown key 'adress'"),
+        ('[gateway]\nport = 1\nhosts = "box"', 3, "expected a list"),
+        ('[gateway]\nhosts = ["*.lan"]', 2, "not a name of a machine"),
+        ('[gateway]\nhosts = ["box:80"]', 2, "not a name of a machine"),
+        ("[gateway]\nhosts = [3]", 2, "not a name of a machine: 3"),
         ("[gpu]\nreserve = 'lots'", 2, "not a size"),
         ("default_model = 3", 1, "text in quotes"),
         ("[gpu]\ndrivers = 'nvml'", 2, "list of names"),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
+import pexpect
 import pytest
 
 from .conftest import Installed, environment
@@ -40,6 +43,31 @@ def test_first_start_makes_it(fresh: Installed) -> None:
     assert fresh.image.is_file()
     assert fresh.image.stat().st_mode & 0o777 == 0o644
     assert is_lean(fresh)
+
+
+def test_every_module_loads_without_what_only_readers_want() -> None:
+    """Fault: an annotation that stayed is looked up where nothing of its name is."""
+    code = """from aish import image
+names = {*image._imported(image._FIRST), *image._submodules()}
+assert len(names) > 100
+for name in sorted(names):
+    exec(image._bare_code(name), {"__name__": name, "__file__": image._source(name)})"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_prompt_starts_from_it(kept: Installed) -> None:
+    """What only the prompt needs is loaded from the image, too."""
+    assert is_lean(kept)
+    child = pexpect.spawn(str(kept.program), env=kept.environ, encoding="utf-8", timeout=60, dimensions=(30, 120))
+    try:
+        child.sendline("echo mark$((40 + 2))")
+        child.expect("mark42")
+        child.sendline("exit 7")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)
+    assert child.exitstatus == 7
 
 
 @pytest.mark.parametrize(

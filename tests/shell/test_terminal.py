@@ -167,7 +167,8 @@ def test_ctrl_z_jobs_bg_fg(terminal: Terminal) -> None:
 
 
 def test_ctrl_z_of_a_pipeline_stops_all_of_it(terminal: Terminal) -> None:
-    terminal.start("sleep 1000 | (cat; echo never) | cat")
+    terminal.start("sleep 1000 | (cat; echo never) | (echo the la''st >&2; cat)")
+    terminal.expect("the last")  # who is begun later would not be stopped, in bash as well
     terminal.type("\x1a")
     assert "Stopped" in terminal.at_prompt()
     out = terminal.run("kill %1")

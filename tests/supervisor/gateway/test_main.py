@@ -45,6 +45,13 @@ def test_only_the_loopback(tmp_path: Path, address: str) -> None:
     assert "loopback" in done.stderr or "not an address" in done.stderr
 
 
+def test_beyond_the_loopback_where_that_is_said(tmp_path: Path) -> None:
+    """It goes on to an address that no machine here has."""
+    done = run(tmp_path, "--listen", "203.0.113.77:0", "--beyond-loopback")
+    assert done.returncode == 69
+    assert "cannot listen on 203.0.113.77:0" in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everybody's memory")
 def test_other_programs_of_the_user_cannot_read_its_memory(shared: World) -> None:
     """Real keys: in a core file, or by an agent that looks into /proc."""
