@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.config import folders
+from aish.config.settings import Settings
 from aish.supervisor.daemon.gateway_link import STORE_INDEX, GatewayLink
 from aish.supervisor.daemon.table import Table
 from aish.wire import link
@@ -32,7 +33,7 @@ class Scene:
         self.fails = False
         self.told: list[list[str]] = []
         self.first = asyncio.Event()
-        settings: Any = SimpleNamespace(default_model=None, embedding_model=None)
+        settings = Settings()
         doors: Any = SimpleNamespace(serve=lambda *_: None, unserve=lambda *_: None)
         none: Any = None
         self.link = GatewayLink(Table(1), none, settings, epoch=1, stored_models=self.stored, need=none, doors=doors)
@@ -69,7 +70,10 @@ def play(scene_of: Callable[[Scene], Awaitable[None]]) -> None:
         scene = Scene()
         connection: Any = scene
         conversation = asyncio.ensure_future(scene.link.converse(connection))
-        await scene.first.wait()
+        await asyncio.wait(
+            [conversation, first := asyncio.ensure_future(scene.first.wait())], return_when="FIRST_COMPLETED"
+        )
+        assert first.done(), conversation
         await scene_of(scene)
         conversation.cancel()
         with suppress(asyncio.CancelledError):
