@@ -76,11 +76,11 @@ class Conductor:
         self.watch = Watch(self._loop)
         self._acks: set[str] = set()
         self.struck: Callable[[Process, Exit], None] = lambda process, end: None
-        self.reached_limit: Callable[[Process], None] = lambda process: None
         """It has ended, and nobody wanted it."""
         self.run_over: Callable[[Process], None] = lambda process: None
         self.births = Births(self)
         self.sending = Sending(holding, self.watch, reach, recorder, self._stop_remote)
+        reach.unheld_now = self.unheld
         self.remains = Remains(self)
         self.afterlife = Afterlife(self)
         self.timetable = Timetable(self)
@@ -122,6 +122,10 @@ class Conductor:
         if unheld:
             process.row.reason = f"nothing holds {' and '.join(unheld)}: it cannot be put into a control group here"
         self.apply(process, machine.Adopted())
+
+    def unheld(self, process: Process, limits: list[str]) -> None:
+        """Nothing holds these limits of it."""
+        self.recorder.event("limit-unheld", process.row, f"nothing here holds a limit of {', '.join(limits)}")
 
     def watch_again(self, process: Process, fd: int) -> None:
         """By a pidfd that outlived the daemon before; what it names may have ended meanwhile."""
@@ -177,7 +181,6 @@ class Conductor:
             row.reason = None  # that it was held is why of nothing now
         if self.reach.out_of_memory(process):
             cause = exits.OOM
-            self.reached_limit(process)
             row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
         elif row.stop_reason is None and cause is None and row.signalled is None:
             self.struck(process, end)

@@ -295,7 +295,7 @@ class Daemon:
         self.admission.changed = self.conductor.changed
         self.admission.group_waits = self.conductor.fellowship.waits_for
         self.conductor.run_over = self.enforcement.run_over
-        self.conductor.struck, self.conductor.reached_limit = self.recall.struck, self.recall.reached_limit
+        self.conductor.struck = self.recall.struck
         self.sampler.over, self.sampler.sampled = self.enforcement.vram, self._sampled
         self.sampler.watched_memory = self.enforcement.watches
         self.sampler.elsewhere = self.reach.adopted
@@ -508,13 +508,14 @@ class Daemon:
 
 
 def _stored_models() -> list[str]:
+    """Raises OSError."""
     from aish import store
 
     try:
         names: list[str] = store.names()
         return names
-    except (OSError, AishError):
-        return []
+    except AishError:
+        return []  # damaged: until somebody changes it
 
 
 def _changed_at(path: str) -> int | None:

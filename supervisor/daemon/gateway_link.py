@@ -74,6 +74,10 @@ class GatewayLink:
         self._arrived = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._index: tuple[int, int] | None = None
+        """That of the store when it was listed for the last Sync."""
+        self._names: list[str] = []
+        self._telling: asyncio.Task[None] | None = None
+        self._stale = False
         self._warned: dict[tuple[str, str], float] = {}
         self._exceeded_number = 0
         self._told_given_up: set[str] = set()
@@ -84,13 +88,16 @@ class GatewayLink:
 
     async def converse(self, connection: Connection) -> None:
         """Serve this connection until it ends. Raises InputError on what is no message of the link."""
-        self._index = self._index_state()
-        names = await asyncio.to_thread(self._stored_models)
+        index = self._index_state()
+        listed = await self._list()
         if self._connection is not None:
             self._connection.close()
         self._connection = connection
         self._number = 0
-        connection.send(self._sync(names))
+        connection.send(self._sync())
+        self._index = index if listed else None
+        if listed and self._index_state() != index:
+            self._tell()
         self._doors.serve(GATEWAY, connection)
         self._arrived.set()
         try:
@@ -108,23 +115,39 @@ class GatewayLink:
     async def look_for_models(self) -> None:
         """Models may have been pulled or removed since the last Sync: then the gateway is told before this returns.
         Cheap where nothing has changed: one stat."""
-        if self._connection is None:
-            return
-        index = self._index_state()
-        if index != self._index:
-            self._index = index
-            await asyncio.wait([self._task(self._sync_again())], timeout=LOOK_S)
+        if self._connection is not None and self._index_state() != self._index:
+            await asyncio.wait([self._tell()], timeout=LOOK_S)  # whoever began it
 
     def sync(self) -> None:
-        """The whole truth once more: settings or models are others now."""
+        """The whole truth once more: settings are others now."""
         if self._connection is not None:
-            self._task(self._sync_again())
+            self._stale = True
+            self._tell()
+
+    def _tell(self) -> asyncio.Task[None]:
+        """One at a time: of two the older list might come last."""
+        if self._telling is None or self._telling.done():
+            self._telling = self._task(self._sync_again())
+        return self._telling
 
     async def _sync_again(self) -> None:
-        names = await asyncio.to_thread(self._stored_models)
-        if self._connection is not None:
-            self._number += 1
-            self._connection.send(self._sync(names))
+        while self._connection is not None and (self._stale or self._index_state() != self._index):
+            self._stale, index = False, self._index_state()
+            listed = await self._list()
+            if self._connection is not None:
+                self._number += 1
+                self._connection.send(self._sync())
+            if not listed:
+                return  # not seen: who comes next has us look again
+            self._index = index
+
+    async def _list(self) -> bool:
+        """False where the store cannot be read now: what was known before stands."""
+        try:
+            self._names = await asyncio.to_thread(self._stored_models)
+        except OSError:
+            return False
+        return True
 
     def _index_state(self) -> tuple[int, int] | None:
         try:
@@ -145,14 +168,14 @@ class GatewayLink:
             if not future.done():
                 future.set_exception(UnavailableError("the gateway went away", hint="try again"))
 
-    def _sync(self, names: list[str]) -> link.Sync:
+    def _sync(self) -> link.Sync:
         return link.Sync(
             epoch=self.epoch,
             number=self._number,
             members=[self.member(p) for p in self.table if not p.row.ended or p.row.sessions_open],
             default_model=self.settings.default_model,
             embedding_model=self.settings.embedding_model or self.settings.default_model,
-            stored_models=names,
+            stored_models=self._names,
             hosts=list(self.settings.gateway_hosts),
             acknowledged=self._acknowledged,
             used={p.id: p.row.tokens for p in self.table if not p.row.ended and p.row.tokens is not None},

@@ -90,9 +90,7 @@ class Groups:
         """Make the groups with their limits for a tree that runs already. Raises LimitError; where none can be made
         there are none."""
         try:
-            for folder in self._wanted(id_, limits):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o755)
+            self._make(id_, limits)
             self.limit(id_, limits)
         except OSError:
             self.remove(id_)

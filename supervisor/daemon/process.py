@@ -83,6 +83,7 @@ class Process:
         "members",
         "metered",
         "oom_kills",
+        "oom_tallied",
         "pidfd",
         "refused_s",
         "resend_timer",
@@ -94,6 +95,7 @@ class Process:
         "tokens_per_s",
         "told",
         "trouble",
+        "unheld",
         "usage",
         "waiting",
         "wants",
@@ -114,8 +116,12 @@ class Process:
         """PIDs of the last sweep: itself and its descendants."""
         self.oom_kills = 0
         """Of its control group, before this run."""
+        self.oom_tallied: int | None = None
+        """The same, as far as they are in the sum of all; None: a daemon before had it, and nobody has looked yet."""
         self.forks_refused = 0
         """The same, and what has been noted of this run."""
+        self.unheld: list[str] | None = None
+        """Limits that nothing holds, as was told; None: by a daemon before."""
         self.device_use: dict[str, int | None] = {}
         """VRAM by device UUID in the last sample."""
         self.refused_s = -math.inf

@@ -49,6 +49,9 @@ class Reach:
         self._kin = Kin()
         self.errands: Collection[int] = ()
         """Pids of hooks and probes: they have the tag of a process and are no part of it."""
+        self.unheld_now: Callable[[Process, list[str]], None] = lambda process, unheld: None
+        """At its start nothing holds these limits of it, which was not told yet."""
+        self._killed_at_limits = 0
 
     @property
     def layout(self) -> Layout:
@@ -63,16 +66,23 @@ class Reach:
 
     def open(self, process: Process) -> list[int]:
         """Descriptors of the groups that its child is to join; the caller closes them. Raises LimitError."""
-        row = process.row
-        fds = self.groups.open(row.id, row.spec.limits or LimitPart())
+        limits = process.row.spec.limits
+        told = self.unheld(limits) if process.unheld is None else process.unheld
+        self._tally(process)
+        fds = self.groups.open(process.id, limits or LimitPart())
         self._count(process)
+        process.unheld = self.unheld(limits)  # groups may be made elsewhere by now
+        lost = [name for name in process.unheld if name not in told]
+        if lost:
+            self.unheld_now(process, lost)
         return fds
 
     def unheld(self, limits: LimitPart | None) -> list[str]:
         """Limits that are asked for and that nothing holds here, as `aish limit` calls them."""
         if limits is None:
             return []
-        io = self.layout.holds("io") is not None and bool(disks())
+        asks_io = limits.read_bytes_per_s is not None or limits.write_bytes_per_s is not None
+        io = asks_io and self.layout.holds("io") is not None and bool(disks())
         asked = {
             "cpus": limits.cpus is not None and self.layout.holds("cpu") is None,
             "read": limits.read_bytes_per_s is not None and not io,
@@ -99,6 +109,9 @@ class Reach:
     def limit(self, row: Row, limits: LimitPart) -> None:
         """Change what the kernel holds. Raises LimitError."""
         if not row.adopted or self.groups.holds_tree(row.id):
+            process = self._table.get(row.id)
+            if process is not None and not _watches_memory(row):
+                process.oom_tallied = self.groups.oom_kills(row.id) or 0  # at no limit so far
             self.groups.limit(row.id, limits)
 
     def holds(self, row: Row, what: str) -> bool:
@@ -146,10 +159,25 @@ class Reach:
 
     def out_of_memory(self, process: Process) -> bool:
         """Whether the kernel has ended something of it at its limit of memory, in this run."""
-        limits = process.row.spec.limits
-        if limits is None or limits.memory_bytes is None:
+        if not _watches_memory(process.row):
             return False
+        self._tally(process)  # who is struck in this very moment is told apart from it
         return (self.groups.oom_kills(process.id) or 0) > process.oom_kills
+
+    def killed_at_limits(self) -> int:
+        """How many the kernel has ended at limits of memory of ours since this daemon looked first: those in what has
+        ended meanwhile, too."""
+        for process in self._table.alive():
+            self._tally(process)
+        return self._killed_at_limits
+
+    def _tally(self, process: Process) -> None:
+        """Before its group goes, or gets another run's."""
+        if _watches_memory(process.row):
+            kills = self.groups.oom_kills(process.id) or 0
+            known = kills if process.oom_tallied is None else process.oom_tallied
+            self._killed_at_limits += max(0, kills - known)
+            process.oom_tallied = max(kills, known)
 
     def forks_refused(self, process: Process) -> int:
         """How often its limit of processes kept it from forking, in this run, as far as it was not noted yet."""
@@ -157,7 +185,7 @@ class Reach:
 
     def _count(self, process: Process) -> None:
         """From here on: the group may be that of an earlier run."""
-        process.oom_kills = self.groups.oom_kills(process.id) or 0
+        process.oom_kills = process.oom_tallied = self.groups.oom_kills(process.id) or 0
         process.forks_refused = self.groups.forks_refused(process.id) or 0
 
     def members(self, row: Row) -> list[int]:
@@ -249,11 +277,18 @@ class Reach:
     def forget(self, row: Row) -> bool:
         """Its groups go; False while something lives in one."""
         self._kin.forget(row.id)
+        self._tally_last(row)
         return self.groups.remove(row.id)
 
     def swept(self, row: Row) -> bool:
         """Whether nothing of it is left, by the word of the kernel: it gave back the group that everything was in."""
+        self._tally_last(row)
         return self.groups.holds_tree(row.id) and self.groups.remove(row.id)
+
+    def _tally_last(self, row: Row) -> None:
+        process = self._table.get(row.id)
+        if process is not None:
+            self._tally(process)
 
     def strays(self) -> list[Process]:
         """Of which processes that have ended something is left, by its tag: what a daemon was ending when it died."""
@@ -272,3 +307,8 @@ class Reach:
             self.groups.kill(id_)
             self.groups.remove(id_)
         return left
+
+
+def _watches_memory(row: Row) -> bool:
+    """Whether it has a limit of memory, at which the kernel may end something of it."""
+    return row.spec.limits is not None and row.spec.limits.memory_bytes is not None

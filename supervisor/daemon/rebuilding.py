@@ -15,7 +15,7 @@ from aish.errors import InputError
 from aish.supervisor.daemon import proc, tagged
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row
-from aish.supervisor.daemon.table import OWN_IDS, check_name, own_number
+from aish.supervisor.daemon.table import check_name
 from aish.wire.spec import SpecPart
 
 if TYPE_CHECKING:
@@ -95,15 +95,13 @@ class Rebuilding:
         return id_ if name is None or self.daemon.table.named(name) is not None else name
 
     def _row(self, id_: str, pid: int, start_ticks: int | None, argv: list[bytes], cwd: bytes, name: str) -> Row:
-        return Row(
-            id=id_,
-            number=own_number(id_) if id_ in OWN_IDS else int(id_[1:]) if id_[1:].isdecimal() else 0,
-            name=name,
-            spec=SpecPart(argv=argv, cwd=cwd, name=name),
-            lifecycle="running",
-            created_s=time.time(),
-            started_s=time.time(),
-            pid=pid,
-            start_ticks=start_ticks,
-            boot_id=self.daemon.boot_id,
-        )
+        own = next((part for part in (self.daemon.gateway, self.daemon.egress) if part.id == id_), None)
+        if own is not None:  # what it is to be is known, and that it is to be started again
+            row = own.row()
+        else:
+            number = int(id_[1:]) if id_[1:].isdecimal() else 0
+            spec = SpecPart(argv=argv, cwd=cwd, name=name)
+            row = Row(id=id_, number=number, name=name, spec=spec, created_s=time.time())
+        row.lifecycle, row.started_s = "running", time.time()
+        row.pid, row.start_ticks, row.boot_id = pid, start_ticks, self.daemon.boot_id
+        return row

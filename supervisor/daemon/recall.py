@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from aish.model import kind
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 EVERY_S: Final = 5.0
 BEFORE_S: Final = 12.0
 """How long before an end the machine's out-of-memory kills are counted as near it: two rounds of the timer."""
-AT_LIMITS_MOST: Final = 64
 FRESH_S: Final = 0.1
 """Of many sudden ends at once the first one looks."""
 
@@ -44,8 +42,6 @@ class Recall:
         self.ring = Ring()
         self.since_s = time.time()
         """From when on this daemon knows what the machine looked like."""
-        self._at_limits: deque[tuple[float, int]] = deque(maxlen=AT_LIMITS_MOST)
-        """When how many were ended at a limit of memory of ours: the machine counts these, too."""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -78,11 +74,6 @@ class Recall:
         if self.ring.due(now_s):
             self.ring.add(self._sample(now_s))
 
-    def reached_limit(self, process: Process) -> None:
-        """The kernel has ended something of it at its own limit of memory."""
-        kills = (self.reach.groups.oom_kills(process.id) or 0) - process.oom_kills
-        self._at_limits.append((time.time(), kills))
-
     def struck(self, process: Process, end: Exit) -> None:
         """It was ended by SIGKILL and nobody asked us to: how the machine is now is noted for whoever asks later."""
         if end.signal != signal.SIGKILL:
@@ -94,7 +85,7 @@ class Recall:
             self.ring.add(now)
         kills = None
         if before is not None and before.oom_kills is not None and now.oom_kills is not None:
-            at_limits = sum(count for time_s, count in self._at_limits if time_s >= before.time_s)
+            at_limits = now.killed_at_limits - before.killed_at_limits  # the machine counts these, too
             kills = max(0, now.oom_kills - before.oom_kills - at_limits)
         group = self.reach.groups.oom_kills(process.id)
         self.recorder.event(
@@ -118,6 +109,7 @@ class Recall:
             cpu_stalled_percent=_stalled("cpu"),
             io_stalled_percent=_stalled("io"),
             oom_kills=proc.parse_oom_kills(proc.read_text("/proc/vmstat") or ""),
+            killed_at_limits=self.reach.killed_at_limits(),
             strangers=tuple(self._strangers()),
             throttled=self._throttled(),
         )

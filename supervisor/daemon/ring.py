@@ -42,6 +42,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     io_stalled_percent: float | None = None
     oom_kills: int | None = None
     """Of the whole machine, since its start."""
+    killed_at_limits: int = 0
+    """Those of them that were ended at a limit of memory of ours, from some time on."""
     strangers: tuple[Stranger, ...] = ()
     throttled: Mapping[str, int] = {}
     """id -> how often its group has used up its share of time, where it has one."""

@@ -159,8 +159,9 @@ class Spawning:
             raise
         daemon.table.add(process)
         unheld = daemon.launcher.unheld(row)
+        process.unheld = unheld
         if unheld:
-            daemon.recorder.event("limit-unheld", row, f"nothing here holds a limit of {', '.join(unheld)}")
+            daemon.conductor.unheld(process, unheld)
         if row.spec.kind in (kind.AGENT, kind.MODEL):
             daemon.want_gateway()
         if row.lifecycle == state.SCHEDULED:

@@ -270,7 +270,6 @@ class SystemChild:
             if not process.row.ended:
                 return process
             self.table.remove(process)
-        now = time.time()
         environ = {
             name: value
             for name, value in os.environb.items()
@@ -279,6 +278,17 @@ class SystemChild:
         launch = LaunchPart(
             environ=[name + b"=" + value for name, value in environ.items()] + [self._count()], umask=0o077
         )
+        row = self.row()
+        process = Process(row)
+        process.launch = launch
+        self.conductor.launcher.files.save(row.id, launch)
+        self.recorder.promise(row, "created")
+        self.table.add(process)
+        self.conductor.admitted(process)
+        return process
+
+    def row(self) -> Row:
+        """One of it that is about to be started."""
         spec = SpecPart(
             argv=self._words(),
             cwd=b"/",
@@ -288,22 +298,15 @@ class SystemChild:
             restarts=RestartPart(most=None),
             grace_s=10.0,
         )
-        row = Row(
+        return Row(
             id=self.id,
             number=own_number(self.id),
             name=self.id,
             spec=spec,
-            created_s=now,
+            created_s=time.time(),
             targets=self._targets,
             umask=0o077,
         )
-        process = Process(row)
-        process.launch = launch
-        self.conductor.launcher.files.save(row.id, launch)
-        self.recorder.promise(row, "created")
-        self.table.add(process)
-        self.conductor.admitted(process)
-        return process
 
     def close(self) -> None:
         self.unwatch()

@@ -45,7 +45,9 @@ class Takeover:
             if row.id in OWN_IDS:
                 if self.daemon.table.get(row.id) is not None:
                     continue  # written when all of them had one number
-                row.number = own_number(row.id)
+                if row.number != own_number(row.id):
+                    row.number = own_number(row.id)
+                    self.daemon.recorder.change(row)  # another one takes its old place, perhaps in the next save
             if not row.ended and self.daemon.table.named(row.name) is not None:
                 row.name = row.id  # cannot be; a name is no reason to lose a process
             self.daemon.table.add(Process(row))

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aish.supervisor.daemon.cgroup import Layout
-from aish.supervisor.daemon.groups import renewed
+from aish.supervisor.daemon.groups import Groups, renewed
+from aish.wire.spec import LimitPart
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALL = frozenset({"memory", "pids"})
 
@@ -25,3 +31,11 @@ def test_what_v2_holds_now_is_not_held_by_v1_as_well() -> None:
 
 def test_nothing_is_left() -> None:
     assert renewed(Layout(v2="/v2"), Layout(why_not="read-only"), lambda _: False).tier == "rlimits"
+
+
+def test_what_is_adopted_gets_its_groups_where_they_can_be_made_now(tmp_path: Path) -> None:
+    """Fault: with the folder gone it got none, and nothing held its limits."""
+    found = iter([Layout(v1={"freezer": str(tmp_path / "gone")}), Layout(v1={"freezer": str(tmp_path)})])
+    groups = Groups(lambda: next(found))
+    groups.prepare("p1", LimitPart(cpus=1.0))
+    assert (tmp_path / "p1").is_dir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import secrets
@@ -9,11 +10,18 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from aish.client import connect, launch
+from aish.supervisor.daemon.journal import open_journal
+from aish.supervisor.daemon.recorder import Recorder
+from aish.supervisor.daemon.row import Row
+from aish.supervisor.daemon.table import Table
+from aish.supervisor.daemon.takeover import Takeover
+from aish.supervisor.daemon.told import Told
 from aish.supervisor.holder.wire import HolderError
 from aish.wire.message import KeyList, Snapshot, Spawn, Stop, Wait
 from aish.wire.reply import Done, Started, View, Waited
@@ -23,6 +31,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import Supervised
+
+
+def test_the_proxy_of_an_older_journal_is_written_at_its_own_place(tmp_path: Path) -> None:
+    """Fault: it had its new number in memory alone; the gateway was written over it, and a kill -9 lost it."""
+    path = str(tmp_path / "processes.db")
+
+    def own(id_: str) -> Row:
+        return Row(id=id_, number=0, name=id_, spec=SpecPart(argv=[b"x"]), lifecycle="running", created_s=1.0)
+
+    async def scene() -> None:
+        older = open_journal(path)
+        older.begin(1)
+        older.save([own("egress")], [])
+        journal = open_journal(path)
+        told, loop = Told(lambda: str(tmp_path)), asyncio.get_running_loop()
+        recorder = Recorder(journal, loop, told=told, reopen=lambda: open_journal(path), rows=list)
+        daemon: Any = SimpleNamespace(table=Table(1), recorder=recorder)
+        Takeover(daemon).load(journal.rows())
+        recorder.change(own("gateway"))
+        assert recorder.flush()
+
+    asyncio.run(scene())
+    assert {row.id: row.number for row in open_journal(path).rows()} == {"egress": -1, "gateway": 0}
 
 
 @pytest.mark.usefixtures("home")

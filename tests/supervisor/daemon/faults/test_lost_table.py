@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.wire.message import Adopt, Off, Stop
+from aish.wire.message import Adopt, KeyNew, Off, Stop
 from aish.wire.reply import Done, HandedBack, Started
 
 if TYPE_CHECKING:
@@ -128,6 +128,16 @@ def test_what_was_handed_back_and_is_started_again_is_ours(up: Supervised) -> No
     kill_parents(up)
     spoil(up)
     assert running(up) == {"job": pid}
+
+
+def test_a_part_of_aish_is_one_again_and_is_started_again(up: Supervised) -> None:
+    """Fault: the gateway was a command that nobody restarts."""
+    up.client.request(KeyNew(name="somebody"))  # starts it
+    spoil(up)
+    found = up.row("gateway")
+    assert found.kind == "system"
+    os.kill(found.pid or 0, signal.SIGKILL)
+    up.until("another one runs", lambda: (row := up.row("gateway")).lifecycle == "running" and row.pid != found.pid)
 
 
 def test_an_adopted_one_and_a_terminal_are_known_by_what_the_holder_keeps(up: Supervised) -> None:
