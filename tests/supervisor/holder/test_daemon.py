@@ -185,9 +185,9 @@ def test_quit_by_the_daemon(kept: Kept) -> None:
 def test_forced_quit_by_the_daemon(kept: Kept) -> None:
     """With a child alive."""
     kept.starts(1)
+    kept.world.connect(wire.CLIENT)
     kept.tell("spawn")
     kept.tell("quit!")
-    kept.world.connect(wire.CLIENT)
     for pid in (kept.world.hello["pid"], kept.world.hello["keeper_pid"]):
         assert kept.world.gone(pid)
 
