@@ -12,6 +12,8 @@ from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aish.lang.compounds import Compounds
     from aish.lang.tree import Node
 
@@ -33,20 +35,19 @@ def test_command(parser: Compounds) -> Test:
 
 
 def _or(parser: Compounds) -> Node:
-    left = _and(parser)
-    while parser.tok.kind is OPERATOR and parser.tok.text == "||":
-        parser.advance()
-        right = _and(parser)
-        left = TestJoin(left.start, right.end, "||", left, right)
-    return left
+    return _joined(parser, "||", _and)
 
 
 def _and(parser: Compounds) -> Node:
-    left = _term(parser)
-    while parser.tok.kind is OPERATOR and parser.tok.text == "&&":
+    return _joined(parser, "&&", _term)
+
+
+def _joined(parser: Compounds, operator: str, part: Callable[[Compounds], Node]) -> Node:
+    left = part(parser)
+    while parser.tok.kind is OPERATOR and parser.tok.text == operator:
         parser.advance()
-        right = _term(parser)
-        left = TestJoin(left.start, right.end, "&&", left, right)
+        right = part(parser)
+        left = TestJoin(left.start, right.end, operator, left, right)
     return left
 
 

@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import pexpect
 import pytest
 
 from aish.client import connect
+from tests.client.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     Start = Callable[..., "pexpect.spawn[bytes]"]
 
-DEADLINE_S = 60.0
 DETACH = b"\x1dd"
 FLOOD_BYTES = 4_000_000
 SIZES = "import os,signal;signal.signal(signal.SIGWINCH,lambda *_:print('size',*os.get_terminal_size(),flush=True))\n"
@@ -48,13 +47,6 @@ def at_terminal() -> Iterator[Start]:
     yield start
     for terminal in opened:
         terminal.close(force=True)
-
-
-def until(what: str, holds: Callable[[], object]) -> None:
-    end_s = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < end_s, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.02)
 
 
 def spawn(home: Home, name: str, *command: str) -> str:

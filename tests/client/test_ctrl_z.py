@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,13 @@ import pexpect
 import pytest
 
 from aish.client import connect
+from tests.client.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from conftest import Home
 
-DEADLINE_S = 60.0
 CTRL_Z = b"\x1a"
 PAUSED = rb"\r\nsleeper \(p\d+\) is paused: fg or aish cont sleeper\r\n"
 
@@ -56,13 +55,6 @@ class Shell:
 
     def state(self, name: str = "sleeper") -> str | None:
         return next((row.state for row in self.home.client.processes() if row.name == name), None)
-
-
-def until(what: str, holds: Callable[[], object]) -> None:
-    end_s = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < end_s, f"not within {DEADLINE_S:g} s: {what}"
-        time.sleep(0.02)
 
 
 def bash(home: Home) -> Shell:

@@ -10,7 +10,6 @@ import select
 import signal
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ import pytest
 from aish.cli import shutdown
 from aish.client import Aish, AsyncAish, connect
 from aish.errors import NotRunningError, UnavailableError
+from tests.client.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,19 +186,11 @@ def test_a_program_goes_on_over_killed_daemons(home: Home, kind: str, kills: int
 
 RELUCTANT = """trap 'touch $0.told; until test -e $0.go; do sleep 0.02; done; exit 0' TERM
 touch $0.up; while :; do sleep 0.02; done"""
-DEADLINE_S = 60.0
 
 
 async def shut_down() -> None:
     async with AsyncAish(program="test") as aish:
         await aish.shutdown(force=True)
-
-
-def there(path: Path) -> None:
-    end_s = time.monotonic() + DEADLINE_S
-    while not path.exists():
-        assert time.monotonic() < end_s, f"not within {DEADLINE_S:g} s: {path}"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -211,11 +203,11 @@ def test_a_shutdown_goes_on_with_the_next_daemon(home: Home, end: Callable[[], o
     place = home.root / "job"
     with Aish(program="test") as aish:
         aish.spawn(["sh", "-c", RELUCTANT, str(place)], name="job", grace_s=DEADLINE_S)
-    there(place.with_suffix(".up"))
+    until("it runs", place.with_suffix(".up").exists)
     with connect(program="test") as client, ThreadPoolExecutor() as pool:
         pid = client.welcome.pid
         ending = pool.submit(end)
-        there(place.with_suffix(".told"))
+        until("it is told to end", place.with_suffix(".told").exists)
         os.kill(pid, signal.SIGKILL)
         place.with_suffix(".go").touch()
         assert not ending.result(DEADLINE_S)

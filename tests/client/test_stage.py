@@ -22,20 +22,12 @@ from aish.wire.message import VERSION, Hello, Inspect, Spawn, Wait
 from aish.wire.message import Signal as SignalRequest
 from aish.wire.part import ExitPart
 from aish.wire.reply import Done, Inspected, Started, Waited, Welcome
+from tests.client.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from conftest import Home
-
-DEADLINE_S = 60.0
-
-
-def until(what: str, holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + DEADLINE_S
-    while not holds():
-        assert time.monotonic() < end, what
-        time.sleep(0.01)  # another process's state: there is no event
 
 
 def state(pid: int) -> str:
