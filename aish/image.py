@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from marshal import dumps
 from tempfile import mkstemp
 
+from aish.lean import READER_BYTES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ast
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
 READER = "aish.lean"
 """The module that reads the image. Its code is what the image begins with, so that the two are of one release."""
-_READER_BYTES = 1 << 14
-"""bin/aish reads as many."""
 _FIRST = ("aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builtins.simple")
 """These, and what they import, are part of every start."""
 _PIECE_BYTES = 1 << 16
@@ -45,9 +45,8 @@ def keep(packages: str, path: str) -> None:
         return
     first = ["aish", *_imported(_FIRST)]  # this module has that already
     together = _imported([_TOGETHER])
-    states = {
-        name: _state(_source(name)) for name in [*first, READER]
-    }  # before the code is read: a change meanwhile is noticed
+    # Before the code is read: a change meanwhile is noticed.
+    states = {name: _state(_source(name)) for name in [*first, READER]}
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
     blobs = _pieces([(name, states[name][0], _bare_code(name)) for name in first])
     image: Image = {
@@ -68,8 +67,8 @@ def keep(packages: str, path: str) -> None:
             image["later"][name] = (files, length, len(blobs[-1]))
             length += len(blobs[-1])
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
-    reader = dumps(_bare_code(READER)).ljust(_READER_BYTES, b"\0")
-    if len(reader) == _READER_BYTES:
+    reader = dumps(_bare_code(READER)).ljust(READER_BYTES, b"\0")
+    if len(reader) == READER_BYTES:
         _replace(path, b"".join([reader, len(head).to_bytes(8, "little"), head, *blobs]))
 
 

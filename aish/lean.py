@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 _SHELL = "aish.shell"
 """Who imports it needs all of the first modules, and not some verb."""
 READER_BYTES = 1 << 14
-"""This module's code; behind it the head, an Image, and behind that the pieces, lists of modules."""
+"""This module's code, which bin/aish reads; behind it the head, an Image, and behind that the pieces, lists of
+modules."""
 
 
 class _Loader(SourceFileLoader):
