@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aish.model import exit as exits
 from aish.model import state
+from aish.model.usage import Usage
 from aish.supervisor.daemon import clock, lives, machine, ports, restart, runs
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.table import OWN_IDS
@@ -111,6 +112,7 @@ class Afterlife:
         elif parks:  # a person's pause stays, and keeps it from going on
             row.holds = [hold for hold in row.holds if hold == state.USER]
             row.stop_reason = row.grace_s = None
+            process.usage = Usage()
             row.ready = machine.ready_step(row.ready, "ended")
         else:
             conductor.fellowship.failed(process)

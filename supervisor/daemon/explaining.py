@@ -147,7 +147,7 @@ class Explaining:
             return ()
         stream: Stream = "out" if row.spec.pty or row.spec.log == "ordered" else "err"
         begins = process.log_from.get(stream)
-        over = row.ended or row.lifecycle in (state.BACKOFF, state.PARKED)
+        over = row.ended or row.lifecycle == state.BACKOFF
         if not over and begins is None:
             return ()  # where its run began is not known (any more): what is there may be of this run
         try:
