@@ -87,14 +87,11 @@ class Afterlife:
         recurs, parks = isinstance(event, machine.Recurs), isinstance(event, machine.Parks)
         end = row.exit or ExitPart()
         text = "its schedule starts it again" if recurs else "it will be started again"
-        conductor.recorder.event(
-            "parked" if parks else "ended",
-            row,
-            row.reason or "" if parks else text,
-            code=end.code,
-            signal=end.signal,
-            reason=end.reason,
-        )
+        how = {"code": end.code, "signal": end.signal, "reason": end.reason}
+        if parks:
+            conductor.recorder.event("parked", row, row.reason or "", **how)
+        else:
+            conductor.recorder.event("ended", row, text, **how)
         if row.pid is None:  # it did not come to run: that is over now
             row.ended_s = time.time()
         conductor.recorder.run(row)
