@@ -13,8 +13,8 @@ STOP_S: Final = 20.0
 
 
 class Running:
-    """`path`: a Unix socket to listen on, else any port of `address`, which is of the loopback. 127.0.0.1 alone counts
-    as this machine's own: a subscription's windows are only heard of from elsewhere."""
+    """`path`: a Unix socket to listen on, else any port of `address`, which is of the loopback. To the gateway
+    127.0.0.1 alone is this machine: usage windows are only heard of from elsewhere, which 127.0.0.2 is."""
 
     def __init__(self, *, engine: str = "", path: str = "", address: str = "127.0.0.1") -> None:
         self.provider = Provider(engine=engine)

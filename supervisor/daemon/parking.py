@@ -79,7 +79,7 @@ class Parking:
             return
         if not is_long(row.barred, time.time()):
             return  # who holds it says so where it becomes longer
-        if process.activity in (state.GENERATING, state.TOOL, state.NEEDS_INPUT) or not self._park(process):
+        if _is_busy(process) or not self._park(process):
             self._look_later()
 
     def _park(self, process: Process) -> bool:
@@ -158,8 +158,15 @@ class Parking:
         except BaseException:
             row.in_front_until_s = before
             raise
+        self._front_until(process)
         self._conductor.changed(process)
         self.go_on(process, f"{by}, though the window is reserved")
+
+    def _front_until(self, process: Process) -> None:
+        """Have the gateway told when the user's word is over."""
+        until_s = process.row.in_front_until_s
+        if until_s is not None:
+            self._loop.call_later(max(0.0, until_s - time.time()), self._conductor.changed, process)
 
     # --- a daemon before ----------------------------------------------------------------------------------------
 
@@ -167,6 +174,7 @@ class Parking:
         """What the daemon before was at. Who is stopping is seen to already."""
         for process in self._conductor.table.alive():
             row = process.row
+            self._front_until(process)
             if row.lifecycle == state.PARKED:
                 self.stranded(process)
             elif row.parking and row.lifecycle == state.RUNNING:
@@ -185,6 +193,13 @@ def may_park(row: Row) -> bool:
 
 def _is_held(row: Row) -> bool:
     return row.lifecycle == state.RUNNING and row.holds == [state.BUDGET] and row.wrapup is None and not row.checking
+
+
+def _is_busy(process: Process) -> bool:
+    """Whether it is at something beside the request that waits. What stands still was at something then, no more."""
+    if process.row.stands_still:
+        return process.wants is not None
+    return process.activity in (state.GENERATING, state.TOOL, state.NEEDS_INPUT)
 
 
 def is_long(barred: ParkedPart, now_s: float) -> bool:

@@ -138,7 +138,7 @@ class Points:
                 self._take(self._shelf, lock, c.BEGUN, None)
 
     @contextlib.contextmanager
-    def turn(self, asked: str, *, anew: bool = False) -> Iterator[Kept]:
+    def turn(self, asked: str = "", *, anew: bool = False) -> Iterator[Kept]:
         """A turn, and the checkpoint after it. `asked` names what is asked of it: a message, or its words. `anew`:
         whatever there was, this run has one turn. Raises StorageError."""
         shelf = self._shelf
