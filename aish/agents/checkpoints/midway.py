@@ -14,7 +14,7 @@ import msgspec
 from msgspec import structs
 
 from aish.wire.part import Part
-from aish.wire.question import ALLOW_ALWAYS, AnswerPart
+from aish.wire.question import ALLOW, ALLOW_ALWAYS, AnswerPart
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +27,13 @@ ANSWERS_MOST: Final = 200
 
 
 class Given(Part, frozen=True, kw_only=True):
-    """An answer of the person. `asked`: see `digest`; `always`: it counts as often as that is asked."""
+    """An answer of the person. `asked`: see `digest`; `always`: it counts as often as that is asked; `once`: it
+    allows one thing, and that may have been done by now."""
 
     asked: str
     answer: AnswerPart
     always: bool = False
+    once: bool = False
 
 
 class Midway(Part, frozen=True, kw_only=True):
@@ -57,8 +59,8 @@ def digest(title: str, body: str, options: Sequence[OptionPart]) -> str:
 
 
 def answered(midway: Midway, asked: str, answer: AnswerPart, options: Sequence[OptionPart]) -> Midway:
-    always = any(option.id == answer.option and option.meaning == ALLOW_ALWAYS for option in options)
-    given = Given(asked=asked, answer=answer, always=always)
+    meanings = [option.meaning for option in options if option.id == answer.option]
+    given = Given(asked=asked, answer=answer, always=ALLOW_ALWAYS in meanings, once=ALLOW in meanings)
     return structs.replace(midway, answers=[*midway.answers, given][-ANSWERS_MOST:])
 
 
@@ -70,6 +72,11 @@ def known(left: list[Given], asked: str) -> AnswerPart | None:
                 left.remove(given)
             return given.answer
     return None
+
+
+def done(midway: Midway) -> Midway:
+    """Something came to its result: who was allowed one thing has done it, and asks for another by the same words."""
+    return structs.replace(midway, answers=[each for each in midway.answers if not each.once])
 
 
 def further(midway: Midway, conversation: bytes) -> Midway:

@@ -52,6 +52,8 @@ class Kept:
         self._newest_only = newest_only
         self.begins = not position.turn
         self.midway: Midway | None = None
+        self.resumed = False
+        """The turn was begun before, and did not come to its end."""
         self._given: list[Given] = []
         kept = position.kept
         self.conversation = shelf.conversation(kept) if shelf is not None and kept is not None else None
@@ -61,6 +63,7 @@ class Kept:
         if self._shelf is None:
             return
         kept = self._shelf.midway
+        self.resumed = kept is not None and kept.of == of
         self.midway = kept if kept is not None and kept.of == of else Midway(of=of)
         self._given = list(self.midway.answers)
         self._shelf.keep_midway(self.midway)
@@ -84,6 +87,15 @@ class Kept:
         if self._shelf is not None and self.midway is not None:
             self.midway = midway.answered(self.midway, asked, answer, options)
             self._shelf.keep_midway(self.midway)
+
+    def result_came(self) -> None:
+        """Of something that it did. Raises StorageError, LimitError."""
+        if self._shelf is None or self.midway is None:
+            return
+        now = midway.done(self.midway)
+        if now != self.midway:
+            self.midway = now
+            self._shelf.keep_midway(now)
 
     def is_called(self, id: str) -> None:
         """Kept at once: a turn that is killed is gone on with. Raises StorageError."""

@@ -158,6 +158,8 @@ class Turn:
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self._entered()
+        if kind == "result":
+            self._point.result_came()
         self._transcript.write(kind, **detail)
         self._events.emit(kind, **{key: value for key, value in detail.items() if key in _SHORT})
 

@@ -72,6 +72,21 @@ def test_an_answer_counts_as_often_as_it_was_given(tmp_path: Path) -> None:
     assert third.given(asked) == ONCE, "it was asked by a run that did not come to its end either"
 
 
+def test_what_was_allowed_once_and_done_is_asked_again(tmp_path: Path) -> None:
+    """A program that does not know that it has pushed would push again by the same answer; a denial holds."""
+    shelf = Shelf(str(tmp_path))
+    asked, other = midway.digest("run: x", "", OPTIONS), midway.digest("run: y", "", OPTIONS)
+    denied = midway.digest("run: z", "", OPTIONS)
+    first = turn(shelf)
+    first.answered(asked, ONCE, OPTIONS)
+    first.answered(other, ALWAYS, OPTIONS)
+    first.answered(denied, AnswerPart(option="no", time_s=3.0), OPTIONS)
+    first.result_came()
+    again = turn(shelf)
+    assert (again.given(asked), again.given(other)) == (None, ALWAYS)
+    assert again.given(denied) is not None
+
+
 def test_a_later_point_of_the_turn_has_the_answers_behind_it(tmp_path: Path) -> None:
     shelf = Shelf(str(tmp_path))
     asked = midway.digest("run: x", "", OPTIONS)
