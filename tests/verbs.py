@@ -40,7 +40,7 @@ class Verbs:
 
     @staticmethod
     def takes(words: tuple[str, ...], options: dict[str, Any]) -> bool:
-        """What else there is to say of a process is said to subprocess; so are words that are no text, or too many."""
+        """What else there is to say of a process is said to subprocess; so are words that are no text or too many."""
         said = options.keys() <= _OURS and isinstance(options.get("env"), dict)
         return said and all(isinstance(word, str) for word in words) and sum(map(len, words)) < MOST_CHARS
 
