@@ -47,7 +47,8 @@ class _Wanted:
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
-    """read [-ers] [-d delimiter] [-i text] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line"""
+    """read [-ers] [-a array] [-d delimiter] [-i text] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]:
+    a line of stdin, its fields into variables."""
     status = quick(rt, argv)
     if status is not None:
         return status
