@@ -42,15 +42,11 @@ def length(path: str) -> int:
 
 
 def one(records: Records, number: int) -> None:
-    """A request begins, ends, and is in the sums."""
-    row = Row(number, 1000.0, 1, "p1", "n", "agent", ("p1",), "small", "openai", "/x")
-    with records.transaction():
-        records.put_begun([row])
-    row.status = 200
+    """A request ends, and is in the sums."""
+    row = Row(number, 1000.0, 1, "p1", "n", "agent", ("p1",), "small", "openai", "/x", status=200)
     with records.transaction():
         records.put_ended([row])
-    with records.transaction():
-        records.put_summed()
+        records.put_event("settled/p1", b"x" * 100)
 
 
 def until(records: Records, path: str, bytes: int, first: int = 1) -> int:
