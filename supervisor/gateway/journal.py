@@ -50,6 +50,8 @@ class Journal:
         """What the tables have not yet."""
         self._places: dict[tuple[str, bytes], Placed] = {}
         """Up to where logs of sessions are read: the same."""
+        self._failed: StorageError | None = None
+        """Why the tables do not follow: nobody begins until they do."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._summed_s = 0.0
@@ -66,6 +68,10 @@ class Journal:
 
     def begin(self, row: Row) -> None:
         """It is written when this returns. Raises StorageError: then it did not begin."""
+        if self._failed is not None:
+            self.flush()
+        if self._failed is not None:
+            raise self._failed
         begun = encoded(Begun(row))
         self._redo.append([*self._pending, begun])
         self._pending.clear()
@@ -147,6 +153,7 @@ class Journal:
             self._redo.abandon()
             raise
         self._redo.adopt()
+        self._failed = None
         self._ended.clear()
         self._places.clear()
         self._pending.clear()
@@ -177,4 +184,5 @@ class Journal:
             with self.transaction():
                 pass
         except StorageError as error:
+            self._failed = error
             self._kept(error)

@@ -244,7 +244,7 @@ def test_a_damaged_database_is_kept_aside_and_budgets_go_on_from_what_the_daemon
     world.daemon.alert = None
     world.gateway.start()
     world.daemon.wait_for(lambda daemon: daemon.alert is not None)
-    (aside,) = [file for file in path.parent.glob("gateway.db.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
+    (aside,) = [file for file in path.parent.glob("gateway.db.damaged-*") if file.name.count("-") == 2]
     assert aside.read_bytes().startswith(b"this is no database")
     for words in ("is damaged", str(aside), "keys of `aish key new`, the budgets"):
         assert words in (world.daemon.alert or "")
