@@ -2,9 +2,10 @@
 
 begins    in the redo log (redo.py) before anything is sent, with the bound that was reserved
 dropped   so that it is as if it had not begun: nothing was sent
-ended     in the redo log by the end of this turn of the event loop, with the next beginning or before an answer goes out
-rows      those of what ended, the sums of accounts and of what models served, and the events about them, follow within
-          SUMS_S in one transaction, with the place in the redo log up to which the tables now have everything
+ended     in the redo log by the end of this turn of the event loop, with the next beginning or before an answer goes
+          out
+rows      those of what ended, the sums of accounts and of what models served, and the events about them, follow
+          within SUMS_S in one transaction, with the place in the redo log up to which the tables now have everything
 """
 
 from __future__ import annotations

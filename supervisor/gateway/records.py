@@ -50,7 +50,7 @@ PRUNED: Final = 500
 """Rows deleted in one go: some milliseconds."""
 CHECK_BELOW_BYTES: Final = 16 << 20
 """A larger file is not read through at every start."""
-_END: Final = f"INSERT INTO requests ({COLUMNS}) VALUES ({', '.join('?' * 29)})"
+_END: Final = f"INSERT INTO requests ({COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608  constants
 _REDO: Final = "redo"
 _ACCOUNT: Final = (
     "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests, "
@@ -417,4 +417,3 @@ def _limits(budget: Budget) -> str | None:
 
 def _marks(count: int) -> str:
     return ", ".join("?" * count)
-

@@ -1,9 +1,9 @@
 """gateway.db-redo-N: what began and what ended since gateway.db was written last.
 
-Nothing is sent before its beginning is here, nobody is answered before the end is. A transaction of SQLite for each of
-both would be a quarter of what a request costs the gateway; a write to the end of a file costs a tenth of that. The
-database follows in transactions of many rows, each with the place in this file up to which it has everything, so a
-start finds exactly what it has not. (A redo log: Haerder and Reuter, "Principles of transaction-oriented database
+Nothing is sent before its beginning is here, nobody is answered before the end is (but for who is alone: see
+outbox.py). A transaction of SQLite for each of both would be a fifth of what a request costs the gateway; a write to
+the end of a file costs a tenth of that. The database follows in transactions of many rows, each with the place in this
+file up to which it has everything, so a start finds exactly what it has not. (A redo log: Haerder and Reuter, "Principles of transaction-oriented database
 recovery", 1983.)
 
     frame     length, CRC-32 of the body, body: an array of entries in MessagePack, all of them or none
@@ -279,8 +279,8 @@ class RedoLog:
 
 
 def create(path: str, rows: Iterable[tuple[Row, Row | None]] = ()) -> Position:
-    """The first log of the database at `path`, in place of whatever is there. `rows`: how requests began, and how they
-    ended; None: they are under way. Raises StorageError."""
+    """The first log of the database at `path`, in place of whatever is there. `rows`: how requests began, and how
+    they ended; None: they are under way. Raises StorageError."""
     for _, name in _files(path):
         with _storage(name):
             os.unlink(name)

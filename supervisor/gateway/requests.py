@@ -26,7 +26,7 @@ _ALL: Final = (
     " WHERE number NOT IN (SELECT number FROM requests))"
 )
 """Those under way, too."""
-_UNDER_WAY: Final = f"INSERT INTO under_way ({COLUMNS}) VALUES ({', '.join('?' * 29)})"
+_UNDER_WAY: Final = f"INSERT INTO under_way ({COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608  constants
 FAILED: Final = "(status >= 400 AND status != 499 OR status = 0)"
 
 

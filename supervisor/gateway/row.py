@@ -39,7 +39,9 @@ HUNG_UP: Final = 499
 
 class Row(msgspec.Struct, array_like=True):
     """One request. `chain` is its process and the ancestors that it counts for, `server` the process of the model
-    that it was routed to. New fields come last, with a default: rows of earlier versions lack them. `status` is the HTTP status of the answer, HUNG_UP or DIED; None while it is under way."""
+    that it was routed to. `status` is the HTTP status of the answer, HUNG_UP or DIED; None while it is under way.
+
+    New fields come last, with a default: rows that earlier versions wrote lack them."""
 
     number: int
     time_s: float

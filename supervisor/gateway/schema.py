@@ -170,7 +170,7 @@ def prepare(db: sqlite3.Connection, path: str) -> None:
 
 
 def _redo(db: sqlite3.Connection, path: str) -> int:
-    """What was under way, or is not in the sums, had a table of its own: it goes into the redo log. The next version."""
+    """What was under way, or is in no sums, had a table of its own: it goes into the redo log. The next version."""
     db.execute("BEGIN IMMEDIATE")
     begun = [Row.of(values) for values in db.execute(f"SELECT {COLUMNS} FROM begun ORDER BY number")]  # noqa: S608
     ended = f"SELECT {COLUMNS} FROM requests WHERE number IN (SELECT number FROM begun)"  # noqa: S608  constants

@@ -38,7 +38,9 @@ def ended(path: Path | str, where: str = "1") -> list[sqlite3.Row]:
         db.row_factory = sqlite3.Row
         db.execute("CREATE TEMP TABLE later AS SELECT * FROM requests WHERE 0")
         db.executemany(f"INSERT INTO later ({COLUMNS}) VALUES ({', '.join('?' * COLUMNS.count(',')) + ', ?'})", later)
-        both = "SELECT * FROM requests UNION ALL SELECT * FROM later WHERE number NOT IN (SELECT number FROM requests)"
+        both = (
+            "SELECT * FROM requests UNION ALL SELECT * FROM later WHERE number NOT IN (SELECT number FROM requests)"
+        )
         return db.execute(f"SELECT * FROM ({both}) WHERE {where} ORDER BY number").fetchall()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from typing import TYPE_CHECKING
@@ -12,12 +11,8 @@ import pytest
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import usage
-from aish.supervisor.gateway.amounts import NONE, Amounts, Budget, Most
-from aish.supervisor.gateway.budget import Claim
-from aish.supervisor.gateway.meter import Live
 from aish.supervisor.gateway.records import MAX_AGE_S, Records
 from aish.supervisor.gateway.row import Row
-from aish.supervisor.gateway.spending import Spending
 from aish.wire.frame import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:

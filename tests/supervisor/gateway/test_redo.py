@@ -1,4 +1,4 @@
-"""The redo log by itself: whatever a crash or a power cut leaves of it, nothing is read that was not written whole."""
+"""The redo log by itself: what a crash or a power cut leaves of it, and that nothing is read but what was written."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aish.errors import StorageError
 from aish.supervisor.gateway import redo
 from aish.supervisor.gateway.redo import Begun, Dropped, Ended, Left, Placed, Position, RedoLog, encoded
 from aish.supervisor.gateway.row import Row
+
+START = Position(1, 0)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def ended(*numbers: int) -> list[bytes]:
 
 
 @contextmanager
-def log(path: str, position: Position = Position(1, 0)) -> Iterator[RedoLog]:
+def log(path: str, position: Position = START) -> Iterator[RedoLog]:
     made = RedoLog(path, position)
     try:
         yield made
@@ -117,8 +120,6 @@ def test_a_whole_frame_that_is_none_of_ours_ends_the_reading(path: str, body: by
 
 def test_rows_of_a_version_with_fewer_fields_are_read(path: str) -> None:
     with log(path) as writer:
-        import msgspec
-
         kind, values = msgspec.msgpack.decode(encoded(Begun(row(1))))
         writer.append([msgspec.msgpack.encode([kind, values[:-1]])])
     assert seen(redo.look(path, Position(1, 0))) == ([1], [])

@@ -17,7 +17,6 @@ from aish.wire.reply import RequestList
 
 from .conftest import World
 
-
 UNDER_WAY = Row(4, 40.0, 1, "p2", "review-2", "agent", ("p2",), "small", "anthropic", "/v1/messages", agent="review")
 
 

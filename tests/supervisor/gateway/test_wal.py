@@ -81,7 +81,7 @@ def test_a_constant_load_leaves_the_log_short(path: str, records: Records) -> No
         return longest, count
 
     longest, count = asyncio.run(play())
-    assert longest < 32 * MOST_BYTES, "some 80 MB were written"
+    assert longest < 32 * MOST_BYTES, "some 100 MB were written"
     assert records.last_number() == count
 
 
