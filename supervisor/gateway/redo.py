@@ -2,8 +2,8 @@
 
 Nothing is sent before its beginning is here, nobody is answered before the end is (but for who is alone: see
 outbox.py). A transaction of SQLite for each of both would be a fifth of what a request costs the gateway; a write to
-the end of a file costs a tenth of that. The database follows in transactions of many rows, each with the place in this
-file up to which it has everything, so a start finds exactly what it has not. (A redo log: Haerder and Reuter,
+the end of a file costs a tenth of that. The database follows in transactions of many rows, each with the place in
+this file up to which it has everything, so a start finds exactly what it has not. (A redo log: Haerder and Reuter,
 "Principles of transaction-oriented database recovery", 1983.)
 
     frame     length, CRC-32 of the body, body: an array of entries in MessagePack, all of them or none
