@@ -11,6 +11,7 @@ from aish.agents.asked import Asked
 from aish.agents.host import invocation
 from aish.errors import UsageError
 from aish.model import kind
+from aish.model.spec import PARK
 from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import SpecPart
 
@@ -42,6 +43,8 @@ def spec(
             f"{agent.name} cannot go on with a conversation: {adapter.name} keeps none",
             hint="`aish spawn` it without words: then each message is a turn of one",
         )
+    if agent.when_reserved == PARK:
+        adapters.check_parks(adapter, agent.name)
     argv = invocation.command(
         words,
         attached=attached,

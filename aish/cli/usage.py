@@ -101,7 +101,7 @@ def print_windows(found: list[WindowPart]) -> None:
             "-" if part.used is None else f"{part.used:.0%}",
             "-" if part.resets_s is None else age(now_s, part.resets_s),
             "-" if part.reserve is None else f"{part.reserve:.0%}",
-            ", ".join(part.held) or "-",
+            _waiting(part),
             part.status or "-",
             age(part.seen_s),
             part.source,
@@ -109,6 +109,10 @@ def print_windows(found: list[WindowPart]) -> None:
         for part in found
     ]
     print_table(_WINDOWS, rows, _RIGHT)
+
+
+def _waiting(part: WindowPart) -> str:
+    return ", ".join([*part.held, *(f"{id} (parked)" for id in part.parked)]) or "-"
 
 
 def _sum(rows: list[UsageRow]) -> UsageRow:

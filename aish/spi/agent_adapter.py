@@ -156,6 +156,11 @@ class Host(Protocol):
     """Private, empty, and gone when the turn is over: for settings files and the like."""
     conversation: bytes | None
     """What `keep` was given last, or was given where the agent has gone back to, or begun from; None: a new one."""
+    midway: bytes | None
+    """What `keep_midway` was given last in this very turn, which then did not come to its end: it goes on from there.
+    None: it begins."""
+    keeps_midway: bool
+    """Whether `keep_midway` is of use: the agent may be parked."""
 
     async def start(self, command: Command) -> Program:
         """In the agent's sandbox, if it has one: what an adapter starts by itself is not. Raises NotFoundError where
@@ -203,6 +208,11 @@ class Host(Protocol):
         its own hands, or whose program can branch one: then it is a place in it (aish.agents.host.bookmark), to be
         branched by a turn without `Task.session`. It says so by `keeps_conversation`, and is forked and rewound by
         that."""
+        ...
+
+    def keep_midway(self, conversation: bytes) -> None:
+        """The conversation in the middle of the turn, where everything that was begun has its result. Raises
+        StorageError, LimitError."""
         ...
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:

@@ -77,6 +77,14 @@ class Client:
                 return
             assert event.kind not in ("exited", "failed", "lost"), self.log(process)
 
+    def until_again(self, process: Any, kind: str, times: int) -> None:
+        """The event of that kind that is the last of so many."""
+        for event in self.home.client.events(follow=True, names=[process.id]):
+            times -= event.kind == kind
+            if not times:
+                return
+            assert event.kind not in ("exited", "failed", "lost"), self.log(process)
+
     def until_doing(self, process: Any, doing: str) -> Any:
         deadline_s = time.monotonic() + DEADLINE_S
         while (row := process.row()).doing != doing:

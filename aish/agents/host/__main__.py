@@ -17,7 +17,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aish.agents import adapters, asked, compose, conclusion, keeping, schema, stdin, transcript
+from aish.agents import adapters, asked, compose, conclusion, keeping, parked, schema, stdin, transcript
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
 from aish.agents.ending import die_by, failed, tell
 from aish.agents.events import from_environment
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from aish.sandbox.hosted import Sandbox
     from aish.spi.acting import Acting
     from aish.spi.agent_adapter import AgentAdapter
+
+
+WORDS = "words"
+"""What the turn of a run is that has its task as words."""
 
 
 def main(argv: list[str]) -> int:
@@ -87,7 +91,10 @@ def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:
     name = invocation.adapter or agent.adapter
     if name is None:
         raise UsageError(f"{agent.name} names no adapter", hint="adapter: claude, in its front matter")
-    return agent, adapters.load(name)
+    adapter = adapters.load(name)
+    if parked.may_be(os.environ):
+        adapters.check_parks(adapter, agent.name)
+    return agent, adapter
 
 
 def _task(invocation: Invocation, agent: Agent, talks: Conversations, prompt: str) -> Task:
@@ -186,7 +193,7 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     session = talks.wanted(invocation.session)
     points = Points(work.folder_kept, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"), session)
     if given.text.strip() or words.strip():
-        with points.turn(anew=True) as point:
+        with points.turn(WORDS, anew=True) as point:
             work.turn(compose.whole(agent, given.text, words)[-1][1], point, out)
         out.end()
     elif "AISH_ID" in os.environ and not stdin.is_given(0):

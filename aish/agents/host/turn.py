@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from aish.agents.checkpoints import midway
 from aish.agents.host import program
 from aish.agents.host.program import Child
 from aish.report import clean
@@ -56,6 +57,8 @@ class Turn:
         self._events, self._transcript = events, transcript
         self._note, self._missing, self.confinement = note, missing, confinement
         self.conversation = point.conversation
+        self.midway = point.midway.conversation if point.midway is not None else None
+        self.keeps_midway = point.midway is not None
         self._session, self._point, self._called = task.session, point, called
         self._children: list[Child] = []
         self._helpers: list[Helper] = []
@@ -117,8 +120,12 @@ class Turn:
         body = body.encode("utf-8", "replace")[: q.BODY_BYTES].decode("utf-8", "ignore")
         self.record("question", title=title, body=body)
         ruled = _ruled(options, self._task.permissions) if kind == q.PERMISSION else None
+        asked = midway.digest(title, body, options)
+        given = self._point.given(asked) if ruled is None else None
         if ruled is not None:
             answer = AnswerPart(option=ruled.id, time_s=time.time())
+        elif given is not None:
+            answer = given
         else:
             answer = await self._desk.ask(
                 title,
@@ -129,8 +136,10 @@ class Turn:
                 words=words,
                 token=token,
             )
+            self._point.answered(asked, answer, options)
         labels = [option.label for option in options if option.id == answer.option]
         by = "the person" if ruled is None else f"permissions: {self._task.permissions}"
+        by = by if given is None else "the person, before it was parked"
         self.record("answer", title=title, answer=labels[0] if labels else answer.words, by=by)
         return answer
 
@@ -144,8 +153,13 @@ class Turn:
     def keep(self, conversation: bytes) -> None:
         self._point.keep(conversation)
 
+    def keep_midway(self, conversation: bytes) -> None:
+        self._point.keep_midway(conversation)
+
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self._entered()
+        if kind == "result":
+            self._point.result_came()
         self._transcript.write(kind, **detail)
         self._events.emit(kind, **{key: value for key, value in detail.items() if key in _SHORT})
 
