@@ -87,7 +87,9 @@ def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:
     name = invocation.adapter or agent.adapter
     if name is None:
         raise UsageError(f"{agent.name} names no adapter", hint="adapter: claude, in its front matter")
-    return agent, adapters.load(name)
+    adapter = adapters.load(name)
+    adapters.check_login(adapter, invocation.login or agent.login)
+    return agent, adapter
 
 
 def _task(invocation: Invocation, agent: Agent, talks: Conversations, prompt: str) -> Task:

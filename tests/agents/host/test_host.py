@@ -141,7 +141,7 @@ def test_an_agent_file_says_how(plugin: Home) -> None:
         ("adapter: scripted\ntemperature: 1\n", ":3:", "temperature: does nothing here"),
         ("program: x\n", ":2:", "program: does nothing here"),
         ("adapter: scripted\npermissions: perhaps\n", ":3:", "expected ask or allow or deny"),
-        ("adapter: scripted\nlogin: mine\n", ":3:", "expected gateway or own"),
+        ("adapter: scripted\nlogin: mine\n", ":3:", "expected gateway or own or client"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(plugin: Home, head: str, place: str, told: str) -> None:
