@@ -34,6 +34,7 @@ process's key beside it (`client`): its model is one with `--login client` there
 Meter = Literal["metered", "observed", "none"]
 """How the use of a program's own login is known: its requests pass the gateway, the logs of its sessions are read
 after the fact, or not at all."""
+METERED: Final = "metered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,5 @@
-"""With a bearer of their own (`login: client`): it passes the gateway untouched and is kept nowhere, beside our key. A
-whole turn with a tool is held at a budget, raised, asked for and counted as by a key of ours."""
+"""With a bearer of their own (`login: client`): it passes the gateway untouched and is kept nowhere, beside our key.
+A whole turn with a tool is held at a budget, raised, asked for and counted as by a key of ours."""
 
 from __future__ import annotations
 
