@@ -10,10 +10,13 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from aish.client import connect
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -215,6 +218,24 @@ def test_it_is_seen_asks_and_goes_on(plugin: Home) -> None:
     found = entries(plugin)
     assert [entry["kind"] for entry in found] == ["prompt", "tool", "question", "answer", "text", "end"]
     assert (found[3]["answer"], found[3]["by"]) == ("Allow always", "the person")
+
+
+def test_what_it_is_doing_is_told_to_the_next_daemon_too(plugin: Home) -> None:
+    """A tool may go on for an hour: it was seen as `running` until the next word of its agent."""
+    process = spawned(plugin, "tool=pytest wait")
+    for daemon_dies in (True, False):
+        deadline_s = time.monotonic() + DEADLINE_S
+        while (row := process.row()).state != "tool":
+            assert row.ended_s is None
+            assert time.monotonic() < deadline_s, row.state
+        assert row.doing == "pytest"
+        if daemon_dies:
+            with connect(start=False, program="test") as client:
+                os.kill(client.welcome.pid, signal.SIGKILL)
+            while not process.row().pid:
+                pass
+    process.signal("INT")
+    assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
 
 
 def test_ctrl_c_cancels_the_turn_and_the_program_is_told(plugin: Home) -> None:
