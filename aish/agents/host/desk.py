@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """Tells the newest only, and to each daemon: one that dies takes what it was told with it. One that is away misses
-    nothing but what is old by then."""
+    """Tells the newest only, and to each daemon: one that dies takes what it was told with it. One that is away
+    misses nothing but what is old by then."""
 
     def __init__(self) -> None:
         self._aish = AsyncAish()
