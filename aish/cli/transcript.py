@@ -14,7 +14,7 @@ from aish.cli.output import when
 from aish.client import connect, follow
 from aish.client.finding import recorded
 from aish.config import folders
-from aish.errors import NotFoundError, StorageError, UsageError
+from aish.errors import DisconnectedError, NotFoundError, StorageError, UsageError
 from aish.model.kind import AGENT
 from aish.model.state import ENDED
 from aish.report import clean
@@ -98,8 +98,12 @@ def _lines(client: Client, id_: str, fd: int, start: int, *, following: bool) ->
             if over or follow.reader_left():
                 return
             if client.buffered or follow.wait(growth, [client.fileno()], 1000):
-                client.receive()
-                ended = True
+                try:
+                    client.receive()
+                    ended = True
+                except DisconnectedError:
+                    client.reconnect()
+                    client.send(Wait(target=id_))
 
 
 class Told:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.cli.transcript import Told, written
+from aish.client import connect
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -51,8 +54,6 @@ def test_followed_until_it_has_ended(shared_home: Home) -> None:
     process.wait(timeout_s=60)
     done = shared_home.aish("transcript", "-f", process.id, "--json")
     assert [json.loads(line)["kind"] for line in done.stdout.splitlines()] == ["prompt", "tool", "text", "end"]
-    import os
-
     read, write = os.pipe()
     second = agent(shared_home, name="second", fds={0: read})
     os.close(read)
@@ -64,6 +65,8 @@ def test_followed_until_it_has_ended(shared_home: Home) -> None:
     ) as following:
         assert following.stdout is not None
         assert json.loads(following.stdout.readline())["kind"] == "prompt"
+        with connect(start=False, program="test") as client:
+            os.kill(client.welcome.pid, signal.SIGKILL)  # it goes on with the next one
         os.write(write, b"\n")
         while json.loads(following.stdout.readline())["kind"] != "answer":
             pass
