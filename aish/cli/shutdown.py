@@ -8,7 +8,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import connect
 from aish.client.departure import Departure
-from aish.errors import DisconnectedError, NotRunningError
+from aish.errors import DisconnectedError, NotRunningError, OutOfReachError
 from aish.wire.message import Shutdown
 
 
@@ -19,6 +19,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         client = connect(start=False, program="shutdown")
+    except OutOfReachError:
+        raise
     except NotRunningError:
         return _ended(False, options.json)
     try:
