@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from aish.agents.host import program
 from aish.agents.host.program import Child
+from aish.errors import RefusedError
 from aish.report import clean
 from aish.wire import question as q
 from aish.wire.question import YES_OR_NO, AnswerPart
@@ -60,6 +61,8 @@ class Turn:
         self._children: list[Child] = []
         self._helpers: list[Helper] = []
         self._text: list[str] = []
+        self._denied: str | None = None
+        """What the person has not allowed, as long as nothing came after it."""
 
     async def start(self, command: Command) -> Child:
         confine = self.confinement.around if self.confinement is not None else None
@@ -83,7 +86,14 @@ class Turn:
             await child.stop()
         await asyncio.gather(*(helper.stop() for helper in self._helpers))
 
+    def check(self) -> None:
+        """Raises RefusedError where the last thing that it wanted was denied, and it had no answer then."""
+        if self._denied is not None:
+            raise RefusedError(f"it did nothing more: it was not allowed to {self._denied}")
+
     def text(self, piece: str) -> None:
+        if piece.strip():
+            self._denied = None
         self._text.append(piece)
         self._stdout.write(piece)
 
@@ -129,6 +139,9 @@ class Turn:
                 words=words,
                 token=token,
             )
+        if kind == q.PERMISSION:
+            meanings = [option.meaning for option in options if option.id == answer.option]
+            self._denied = None if meanings and meanings[0] not in (q.DENY, q.DENY_ALWAYS) else title
         labels = [option.label for option in options if option.id == answer.option]
         by = "the person" if ruled is None else f"permissions: {self._task.permissions}"
         self.record("answer", title=title, answer=labels[0] if labels else answer.words, by=by)
@@ -146,6 +159,8 @@ class Turn:
 
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self._entered()
+        if kind == "tool":
+            self._denied = None
         self._transcript.write(kind, **detail)
         self._events.emit(kind, **{key: value for key, value in detail.items() if key in _SHORT})
 

@@ -116,6 +116,7 @@ class Work:
             )
             try:
                 await self.adapter.run(task, turn)
+                turn.check()
             finally:
                 await turn.close()
 

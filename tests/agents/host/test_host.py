@@ -50,6 +50,7 @@ class Adapter:
                 case "ask":
                     answer = await host.ask(value, body="$ " + value, form="command", options=OPTIONS, token=value)
                     host.text(f"{value}:{answer.option} ")
+                case "wish": await host.ask(value, options=OPTIONS)
                 case "fail": raise LimitError("its budget is spent")
                 case "status": raise ProgramError("it failed", ended=int(value))
                 case "bug": raise RuntimeError("a bug")
@@ -236,6 +237,15 @@ def test_what_it_is_doing_is_told_to_the_next_daemon_too(plugin: Home) -> None:
                 pass
     process.signal("INT")
     assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
+
+
+def test_what_is_denied_and_followed_by_nothing_is_no_success(plugin: Home) -> None:
+    """Whichever adapter it is: Claude Code and Codex end such a turn as any other."""
+    agent_file(plugin, "careful", "adapter: scripted\npermissions: deny\n")
+    done = run(plugin, "@careful", "say=well wish=push")
+    assert (done.returncode, done.stdout) == (77, "well\n")
+    assert "it did nothing more: it was not allowed to push" in done.stderr
+    assert run(plugin, "@careful", "wish=push say=without").returncode == 0
 
 
 def test_ctrl_c_cancels_the_turn_and_the_program_is_told(plugin: Home) -> None:
