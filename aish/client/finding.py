@@ -60,6 +60,12 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
     )
 
 
+def outside() -> bool:
+    """False in a sandbox that does not reach the supervisor: one that were started in there would know of nothing. It
+    is for who wants to start something."""
+    return sandbox.VARIABLE not in os.environ
+
+
 def out_of_reach() -> OutOfReachError | None:
     """What is to be told of a supervisor that is not found; None: this is no sandbox that it would be hidden from."""
     profile = os.environ.get(sandbox.VARIABLE)
