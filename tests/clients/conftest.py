@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from conftest import Home
 
 DEADLINE_S = 60.0
-MODELS = {"aider": "sim", "claude": "simclaude", "codex": "sim", "opencode": "sim"}
+MODELS = {"aider": "sim", "claude": "simclaude", "codex": "sim", "gemini": "sim", "opencode": "sim"}
 _PATHS = ("/messages", "/chat/completions", "/responses")
 
 
@@ -51,8 +51,9 @@ class Client:
         """A prompt that calls its shell with a command that has to be allowed, after some words."""
         if self.name == "claude":
             return f"think 1 say {say} call Bash " + json.dumps({"command": command})
-        if self.name == "opencode":
-            return f"say {say} call bash " + json.dumps({"command": command, "description": "a test"})
+        if self.name in ("gemini", "opencode"):
+            tool = {"gemini": "run_shell_command", "opencode": "bash"}[self.name]
+            return f"say {say} call {tool} " + json.dumps({"command": command, "description": "a test"})
         more = {"yield_time_ms": 30000, "sandbox_permissions": "require_escalated", "justification": "May I?"}
         return f"think 1 say {say} call exec_command " + json.dumps({"cmd": command, **more})
 
