@@ -65,7 +65,7 @@ def test_a_turn_with_a_tool_held_at_a_budget(client: Client, seconds: int) -> No
     logged_in(client)
     model = served(client)
     client.agent_file("mine", f"login: client\nmodel: {model}\n")
-    process = client.spawn(client.tool("touch made && echo say 4", say=0), "--budget", "tokens=50", agent="mine")
+    process = client.spawn(client.tool("touch made && echo say 4"), "--budget", "tokens=50", agent="mine")
     client.until(process, "held")
     assert process.row().state == "over-budget"
     held_s = time.monotonic()

@@ -73,7 +73,7 @@ def test_with_its_own_login_nothing_is_made(person: Path, tmp_path: Path) -> Non
 
 
 def test_in_a_sandbox_its_home_is_one_that_stays_and_its_commands_have_no_terminal(tmp_path: Path) -> None:
-    """Ours is in aish's own folder, which no sandbox has. `forkpty(3) failed` was what a command came to by Landlock."""
+    """Ours is in aish's own folder, which no sandbox has. By Landlock a command came to `forkpty(3) failed`."""
     kept = str(tmp_path / "kept")
 
     class Confined:
