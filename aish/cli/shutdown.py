@@ -7,7 +7,7 @@ import sys
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import Aish
-from aish.errors import NotRunningError
+from aish.errors import NotRunningError, OutOfReachError
 
 
 def main(argv: list[str]) -> int:
@@ -19,6 +19,8 @@ def main(argv: list[str]) -> int:
     try:
         with Aish(start=False, program="shutdown") as client:
             client.shutdown(force=not options.if_idle)
+    except OutOfReachError:
+        raise
     except NotRunningError:
         ran = False
     except KeyboardInterrupt:
