@@ -85,7 +85,7 @@ def _comparison(parser: Compounds) -> Node:
     first = parser.tok
     left = _operand(parser)
     tok = parser.tok
-    if first.text in UNARY and tok.kind is WORD and tok.text not in BINARY and tok.text != "]]":
+    if first.text in UNARY and tok.kind is WORD and tok.text != "]]":
         operand = _operand(parser)
         return TestUnary(first.start, operand.end, first.text, operand)
     if (tok.kind is WORD and tok.text in BINARY) or (tok.kind is OPERATOR and tok.text in ("<", ">")):
@@ -99,7 +99,7 @@ def _comparison(parser: Compounds) -> Node:
         return TestBinary(left.start, right.end, tok.text, left, right)
     if tok.kind is WORD and tok.text != "]]":
         parser.unexpected("an operator of [[")
-    if first.text in UNARY and tok.kind is WORD:
+    if first.text in UNARY:
         parser.unexpected(f"an operand of {first.text}")
     return TestUnary(left.start, left.end, "-n", left)
 

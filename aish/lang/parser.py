@@ -266,7 +266,9 @@ class Parser(Compounds):
                 return self._function_keyword()
             case "coproc":
                 return self._coprocess()
-            case _:  # `in` and `]]` mean something only where they are expected
+            case "in":
+                self.unexpected("a command")
+            case _:  # `]]` means something only where it is expected
                 return self.simple()
 
     def _coprocess(self) -> Coprocess:
