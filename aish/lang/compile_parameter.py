@@ -337,7 +337,7 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
         first = True
         for value in found(rt):
             if not first:
-                pieces.append((BREAK, ""))
+                pieces.append((BREAK, " " if kind == "@" else joiner))
             first = False
             pieces.append((piece_kind, value))
 

@@ -309,6 +309,8 @@ class Parser(Compounds):
                 continue
             if self.aliases:
                 self.replace_argument() if words else self.replace_alias()
+                if self.tok is not tok and self.tok.kind is not WORD:
+                    continue  # a redirection perhaps
                 tok = self.tok
             if tok.kind is not WORD or tok.word is None:
                 break
