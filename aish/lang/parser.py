@@ -266,7 +266,7 @@ class Parser(Compounds):
                 return self._function_keyword()
             case "coproc":
                 return self._coprocess()
-            case "in":
+            case "in" | "!":  # `!` stands before a pipeline, not in it
                 self.unexpected("a command")
             case _:  # `]]` means something only where it is expected
                 return self.simple()
