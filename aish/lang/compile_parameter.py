@@ -261,7 +261,9 @@ def _otherwise(src: Source, node: Parameter, word: Text) -> Text:
 
     def assign(rt: Runtime) -> str:
         if not is_name(variable) or is_list(node):
-            raise ExpansionError(f"${name}: cannot assign in this way", site.source, site.start, site.end)
+            error = ExpansionError(f"${name}: cannot assign in this way", site.source, site.start, site.end)
+            error.exit_status = 2 if node.index is not None else 1  # type: ignore[misc]  # as bash has it
+            raise error
         value = word(rt)
         try:
             if element is None:
