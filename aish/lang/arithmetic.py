@@ -92,7 +92,10 @@ def _key(subscript: str) -> Key:
 
     def key(rt: Runtime, array: Array) -> int | str:
         if expression is not None and not array.associative:
-            return expression(rt)
+            try:
+                return expression(rt)
+            except ExpressionError as error:
+                raise rt.subscript_error(subscript, error.message) from None
         from aish.lang import subscripts
 
         return subscripts.key_of(rt, array, subscript)
