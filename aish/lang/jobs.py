@@ -154,6 +154,8 @@ class JobTable:
         self.finished: dict[int, int] = {}
         self.loose: list[Job] = []
         """Commands of <( ) and >( ): no jobs to people, but `wait` may ask for them."""
+        self.told: dict[int, Job] = {}
+        """Jobs whose end was told before this prompt: a `wait %1` that was meant for one still finds it."""
         self.terminal: Terminal | None = None
 
     # ------------------------------------------------------------------------------------- the table
@@ -320,7 +322,7 @@ class JobTable:
         interrupted = killed == signals.SIGINT and rt.interactive
         if not interrupted:
             _report_death(rt, job)
-        rt.signals.waited(killed)
+        rt.signals.waited(killed, apart=rt.interactive and bool(job.pgid))
         if interrupted:
             if rt.loops or signals.SIGINT not in rt.signals.traps:
                 raise Interrupted(killed)  # the rest of the line was not wanted either
@@ -399,6 +401,8 @@ class JobTable:
         for job in sorted(self.order, key=_number):
             if job.changed:
                 self.tell(rt, job)
+                if job.state == DONE:
+                    self.told[job.number] = job
 
     def has_news(self) -> bool:
         """Whether there is any to be told."""

@@ -24,7 +24,7 @@ from prompt_toolkit.styles import Style
 
 from aish.lang import prompts, signals
 from aish.lang.control import Interrupted, Unwind
-from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, Section
+from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, SIGWINCH, Section
 from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import draw_once
@@ -137,10 +137,13 @@ class Prompt:
             output=output,
         )
         self.session.app.ttimeoutlen = _ESCAPE_S
+        self.session.app.terminal_size_polling_interval = None  # a change of size is told by SIGWINCH, once
         if dumb:
             type_on_paper(self.session.app, self._typed_prompt)
         else:
             draw_once(self.session.app)
+        self._drawn_anew = self.session.app._on_resize  # noqa: SLF001
+        self.session.app._on_resize = self._resized  # type: ignore[method-assign]  # noqa: SLF001
         link.watcher = self._watch
 
     def read(self) -> str | None:
@@ -295,6 +298,13 @@ class Prompt:
         else:
             run_in_terminal(self._run_traps)
 
+    def _resized(self) -> None:
+        """SIGWINCH, which is the event loop's while a line is edited."""
+        self._drawn_anew()
+        if self.rt.signals.traps.get(SIGWINCH):
+            self.rt.signals.note(SIGWINCH)
+            self._act(SIGWINCH)
+
     def _run_traps(self) -> None:
         """As commands: Ctrl-C cuts them short, `exit` ends the shell; neither is for the editor."""
         app = get_app()
@@ -308,15 +318,16 @@ class Prompt:
 
 @contextmanager
 def _ours(own: signals.Signals) -> Iterator[None]:
-    """Take SIGINT back from the event loop, which does not run meanwhile."""
+    """Take SIGINT and SIGWINCH back from the event loop, which does not run meanwhile."""
     wakeup = signal.set_wakeup_fd(-1)
-    before = signal.getsignal(SIGINT)
+    before = {signo: signal.getsignal(signo) for signo in (SIGINT, SIGWINCH)}
     own.reinstall()
     try:
         yield
     finally:
-        if own.traps.get(SIGINT) != "":
-            signal.signal(SIGINT, before)
+        for signo, handler in before.items():
+            if own.traps.get(signo) != "":
+                signal.signal(signo, handler)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
 

@@ -185,8 +185,7 @@ def _expanded(rt: Runtime, text: str) -> str:
         found = expand_events(text, rt.typed.lines())
     except CommandError as error:
         rt.error_line(f"aish: {error.message}")
-        rt.status = 1
-        return ""
+        return ""  # $? is that of the last command, as in bash
     if found.changed:
         rt.error_line(found.text.rstrip("\n"))
     if found.print_only:
@@ -214,6 +213,7 @@ def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
 
 def _before_prompt(rt: Runtime) -> None:
     """News of jobs, the size of the terminal, PROMPT_COMMAND."""
+    rt.jobs.told.clear()
     rt.jobs.tell_news(rt)
     if rt.pending:
         run_line(rt, ":")  # the actions of signals that came since the last command

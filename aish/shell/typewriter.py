@@ -12,6 +12,8 @@ from prompt_toolkit.renderer import Renderer
 from prompt_toolkit.search import SearchDirection, SearchState
 from prompt_toolkit.utils import get_cwidth
 
+from aish.shell.paper import line_end
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,6 +37,7 @@ class Typewriter(Renderer):
     _at = 0
     """The cursor's place in what is drawn."""
     _room = 80
+    _line_end = "\r\n"
 
     def render(self, app: Application[object], layout: Layout, is_done: bool = False) -> None:
         """Draw what has changed; at the end go to the next line."""
@@ -47,7 +50,8 @@ class Typewriter(Renderer):
             row, column = len(rows) - 1, len(rows[-1])
         self._draw(rows, row, column)
         if is_done:
-            self._write({"class:aborting": "^C\r\n", "class:exiting": ""}.get(app.exit_style, "\r\n"))
+            last = "" if app.exit_style == "class:exiting" else self._line_end
+            self._write("^C" + last if app.exit_style == "class:aborting" else last)
             self.output.flush()
             self.reset()
         self.output.flush()
@@ -55,7 +59,7 @@ class Typewriter(Renderer):
     def erase(self, leave_alternate_screen: bool = True) -> None:
         """What comes next stands on a line of its own, and the prompt is drawn anew behind it."""
         if self._above is not None:
-            self._write("\r\n")
+            self._write(self._line_end)
             self.output.flush()
         self.reset()
 
@@ -77,19 +81,20 @@ class Typewriter(Renderer):
         if self._above is None:
             self._begin(0)
         elif above[: len(self._above)] != self._above:
-            self._write("\r\n")
+            self._write(self._line_end)
             self._begin(0)
         assert self._above is not None
         while len(self._above) < row:
             text = rows[len(self._above)]
             self._show(text, len(text))
-            self._write("\r\n")
+            self._write(self._line_end)
             self._begin(len(self._above) + 1, [*self._above, text])
         self._show(rows[row], column)
 
     def _begin(self, row: int, above: list[str] | None = None) -> None:
         prompt = self.prompts(row)
-        self._write(prompt.replace("\n", "\r\n"))
+        self._line_end = line_end(self.output)
+        self._write(prompt.replace("\n", self._line_end))
         width = get_cwidth(visible(prompt.rpartition("\n")[2]))
         columns = self.output.get_size().columns - 1
         self._room = columns - width if columns - width >= _LEAST_ROOM else columns
