@@ -36,6 +36,15 @@ def line_end(output: Output) -> str:
     return "\n" if modes[1] & termios.OPOST and modes[1] & termios.ONLCR else "\r\n"
 
 
+def echoes(fd: int) -> bool:
+    """Whether a terminal shows what is typed; one that does not (`stty -echo`, a program that types) wants no editor
+    to show it, either."""
+    try:
+        return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
+    except termios.error:
+        return True
+
+
 def editable_output(term: str) -> tuple[Output, bool]:
     """For this TERM; and whether it only prints."""
     if term in ("", "dumb"):

@@ -33,11 +33,11 @@ from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
 from aish.shell.leaving import IdleError, idle_s
-from aish.shell.paper import editable_output
+from aish.shell.paper import echoes, editable_output
 from aish.shell.plain import PlainReader
 from aish.shell.recalled import Lines, Suggest
 from aish.shell.shell_lexer import ShellLexer
-from aish.shell.typewriter import Typewriter, type_on_paper
+from aish.shell.typewriter import Typewriter, type_on_paper, write_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -121,6 +121,7 @@ class Prompt:
         dumb = False
         if output is None:
             output, dumb = editable_output(rt.values.get("TERM", ""))
+        self._dumb = dumb
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
             history=Lines(history),
@@ -205,6 +206,7 @@ class Prompt:
             from aish.shell.bound_keys import bound
 
             self._bound, self._bound_of = bound(self.rt), dict(self.rt.bound)
+        self._choose_renderer()
         self._prefix = None
         self._more.clear()
         text = self.rt.vars.get("PS1") or ""
@@ -212,6 +214,14 @@ class Prompt:
             self._prefix = prompts.expand_text(self.rt, text.removesuffix(PLAIN_PS1), markers=True)
         else:
             self._first = prompts.expand(self.rt, "PS1", markers=True)
+
+    def _choose_renderer(self) -> None:
+        """Where the terminal shows nothing of what is typed, neither does the editor."""
+        renderer, silent = self.session.app.renderer, not echoes(0)
+        if silent or self._dumb:
+            write_only(renderer, self._typed_prompt, silent=silent)
+        elif type(renderer) is Typewriter:
+            draw_once(self.session.app)
 
     def _message(self) -> AnyFormattedText:
         if self._prefix is not None:

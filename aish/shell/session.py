@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aish.lang.runtime import Runtime
     from aish.shell.host import ShellHost
+    from aish.shell.program import Arguments
 
     class Reader(Protocol):
         """Where the lines come from."""
@@ -98,25 +99,23 @@ def source_file(rt: Runtime, path: str) -> None:
         rt.error_line(f"aish: {path}: interrupted")
 
 
-def interact(
-    rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None, editing: bool = True
-) -> int:
+def interact(rt: Runtime, host: ShellHost, asked: Arguments) -> int:
     """Read and run lines until the end; the exit status."""
-    if login:
+    if asked.login and asked.profile:
         source_file(rt, "/etc/profile")
         source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
     rt.values.setdefault("PS1", "$ " if rt.posix else PLAIN_PS1)
     rt.values.setdefault("PS2", "> ")
     if not rt.posix:
         run_source(rt, Source("short forms", short_forms.functions(tuple(host.verbs))))
-    editing = editing and not _is_edited_already(rt)
+    editing = asked.editing and not _is_edited_already(rt)
     rt.emacs = rt.emacs or (editing and not rt.vi)  # start-up files may choose vi, or no editing
-    prepare(rt, config=config, rc=rc)
+    prepare(rt, config=asked.config, rc=asked.rc)
     link = _link(host)
     rt.typed = history = History(rt, link)
     reader = _reader(rt, host, link, history, editing=editing)
     try:
-        return _lines(rt, reader, history, login=login)
+        return _lines(rt, reader, history, login=asked.login)
     except Interrupted as error:
         if error.signo == SIGHUP:
             rt.jobs.hang_up()

@@ -38,6 +38,8 @@ class Typewriter(Renderer):
     """The cursor's place in what is drawn."""
     _room = 80
     _line_end = "\r\n"
+    silent = False
+    """Nothing but prompts is shown."""
 
     def render(self, app: Application[object], layout: Layout, is_done: bool = False) -> None:
         """Draw what has changed; at the end go to the next line."""
@@ -102,6 +104,8 @@ class Typewriter(Renderer):
 
     def _show(self, text: str, column: int) -> None:
         """Have the row be `text`, with the cursor before its character `column`."""
+        if self.silent:
+            return
         wanted, at = scrolled(_shown(text), len(_shown(text[:column])), self._room)
         same = 0
         while same < min(len(wanted), len(self._drawn)) and wanted[same] == self._drawn[same]:
@@ -173,8 +177,13 @@ def _wanted(layout: Layout) -> tuple[list[str], int, int]:
 
 def type_on_paper(app: Application[str], prompts: Callable[[int], str]) -> None:
     """Have an application draw by this renderer; `prompts` gives the prompt of a row."""
-    renderer = app.renderer
+    write_only(app.renderer, prompts)
+    app._on_resize = lambda: None  # type: ignore[method-assign]  # noqa: SLF001  a row stays as it was typed
+
+
+def write_only(renderer: Renderer, prompts: Callable[[int], str], *, silent: bool = False) -> None:
+    """Have a renderer be this one; `silent`: of prompts alone."""
     renderer.__class__ = Typewriter
     assert isinstance(renderer, Typewriter)
-    renderer.prompts = prompts
-    app._on_resize = lambda: None  # type: ignore[method-assign]  # noqa: SLF001  a row stays as it was typed
+    renderer.prompts, renderer.silent = prompts, silent
+    renderer.reset()

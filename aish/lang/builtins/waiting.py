@@ -143,6 +143,8 @@ def _wait_next(rt: Runtime, words: list[str], name: str | None, *, stops: bool) 
     job = rt.jobs.wait_any(rt, wanted, stops=stops) if wanted else None
     if job is None:
         return 127
+    if rt.interactive and rt.monitor and job.number in rt.jobs.jobs:
+        rt.jobs.tell(rt, job)
     rt.jobs.remove(job)
     _tell(rt, name, job.processes[-1].pid)
     return job.status
