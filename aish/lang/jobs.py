@@ -255,7 +255,7 @@ class JobTable:
         return found[0]
 
     def _named(self) -> tuple[dict[int, Job], list[Job]]:
-        """The jobs that %words mean, by number and in order: in a copy of the shell without any those it came with."""
+        """The jobs that %words mean, by number and in order: in a copy of the shell those that it came with."""
         return (self.jobs, self.order) if self.jobs or not self.inherited else (self.inherited, self.inherited_order)
 
     def find_pid(self, pid: int) -> tuple[Job, Process] | None:

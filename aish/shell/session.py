@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
             Raises Interrupted for Ctrl-C."""
 
+        def offer(self, text: str) -> bool:
+            """Have the next line begin with this; whether that is possible."""
+
         def begins(self, text: str) -> None:
             """What was read is about to run."""
 
@@ -147,7 +150,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 rt.error_line(last_word(rt))
                 raise Exit(rt.status)
             rt.command_number += 1
-            if text.strip() and (text := _expanded(rt, text)):
+            if text.strip() and (text := _expanded(rt, reader, text)):
                 _run(rt, reader, history, text)
             leaving.typed(text)
         except IdleError:
@@ -174,7 +177,7 @@ def _left(rt: Runtime, status: int, *, login: bool) -> int:
     return status
 
 
-def _expanded(rt: Runtime, text: str) -> str:
+def _expanded(rt: Runtime, reader: Reader, text: str) -> str:
     """The command with its !events replaced; '' where there is nothing to run."""
     if rt.typed is None or not rt.histexpand or ("!" not in text and text[0] != "^"):
         return text
@@ -185,6 +188,8 @@ def _expanded(rt: Runtime, text: str) -> str:
     except CommandError as error:
         rt.error_line(f"aish: {error.message}")
         return ""  # $? is that of the last command, as in bash
+    if found.changed and "histverify" in rt.shopt and reader.offer(found.text.rstrip("\n")):
+        return ""
     if found.changed:
         rt.error_line(found.text.rstrip("\n"))
     if found.print_only:
