@@ -142,6 +142,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 history.notice = ""
             _before_prompt(rt)
             text = reader.read()
+            _window(rt)  # it may have changed while the line was typed
             if text is None:
                 if terminal_is_gone():
                     raise Interrupted(SIGHUP)
