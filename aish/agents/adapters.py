@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aish.agents.agent import CLIENT
 from aish.errors import InternalError, NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.spi.agent_adapter import GROUP, AgentAdapter
@@ -62,6 +63,20 @@ def check_parks(adapter: AgentAdapter, name: str) -> None:
         raise UsageError(
             f"{name} cannot be parked: {adapter.name} keeps no conversation that it could go on with",
             hint="when_reserved: hold waits for the window; model:NAME has another model answer meanwhile",
+        )
+
+
+def passes_login(adapter: AgentAdapter) -> bool:
+    """Whether its program takes our key beside a login of its own."""
+    return bool(getattr(adapter, "passes_login", False))
+
+
+def check_login(adapter: AgentAdapter, login: str) -> None:
+    """Raises UsageError."""
+    if login == CLIENT and not passes_login(adapter):
+        raise UsageError(
+            f"login: client is not for {adapter.name}: it takes no key of ours beside its own login",
+            hint="login: own leaves it alone; login: gateway asks the gateway's models",
         )
 
 

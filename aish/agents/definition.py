@@ -91,6 +91,7 @@ def of_table(reader: Reader, file: str, name: str) -> Agent:
 def _agent(reader: Reader, file: str, called: str) -> Agent:
     page = reader.page
     reader.choice("input", ("text",), "text")
+    login = reader.choice("login", LOGINS, GATEWAY)
     adapter = _adapter(reader)
     acts = acting.read(reader, file, PERMISSIONS) if adapter == BUILTIN else None
     prompt = reader.template("prompt")
@@ -115,13 +116,13 @@ def _agent(reader: Reader, file: str, called: str) -> Agent:
         adapter=adapter,
         program=reader.text("program", "", length_max=1000) or None,
         arguments=reader.texts("arguments", ARGUMENTS_MAX),
-        login=reader.choice("login", LOGINS, GATEWAY),
+        login=login,
         permissions=_permissions(reader, acts),
         acting=acts,
         worktree=_worktree(reader),
         sandbox=_sandbox(reader),
         environment=surroundings.environment(reader),
-        secrets=surroundings.secrets(reader),
+        secrets=surroundings.secrets(reader, login),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_ai import Agent
 from pydantic_ai.capabilities import ProcessHistory
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import (
     ModelRequest,
     PartDeltaEvent,
@@ -58,11 +59,15 @@ class LoopError(LimitError):
 async def run(task: Task, host: Host) -> None:
     """Raises AishError."""
     model = models.AskedModel(task.model or "default", host.gateway)
+    turn = _Turn(task, host, model)
     try:
-        await _Turn(task, host, model).run()
+        await turn.run()
     except AishError:
         raise
     except Exception as error:
+        denied = turn.record.last_denied
+        if denied is not None and isinstance(error, UnexpectedModelBehavior):  # it has nothing to say to that
+            raise RefusedError(f"it did nothing more: it was not allowed to {denied}") from error
         known = models.failed(_root(error), model)
         if known is None:
             raise

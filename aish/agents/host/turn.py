@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aish.agents.checkpoints import midway
 from aish.agents.host import program
 from aish.agents.host.program import Child
+from aish.errors import RefusedError
 from aish.report import clean
 from aish.wire import question as q
 from aish.wire.question import YES_OR_NO, AnswerPart
@@ -63,6 +64,8 @@ class Turn:
         self._children: list[Child] = []
         self._helpers: list[Helper] = []
         self._text: list[str] = []
+        self._denied: str | None = None
+        """What the person has not allowed, as long as nothing came after it."""
 
     async def start(self, command: Command) -> Child:
         confine = self.confinement.around if self.confinement is not None else None
@@ -86,7 +89,14 @@ class Turn:
             await child.stop()
         await asyncio.gather(*(helper.stop() for helper in self._helpers))
 
+    def check(self) -> None:
+        """Raises RefusedError where the last thing that it wanted was denied, and it had no answer then."""
+        if self._denied is not None:
+            raise RefusedError(f"it did nothing more: it was not allowed to {self._denied}")
+
     def text(self, piece: str) -> None:
+        if piece.strip():
+            self._denied = None
         self._text.append(piece)
         self._stdout.write(piece)
 
@@ -137,6 +147,9 @@ class Turn:
                 token=token,
             )
             self._point.answered(asked, answer, options)
+        if kind == q.PERMISSION:
+            meanings = [option.meaning for option in options if option.id == answer.option]
+            self._denied = None if meanings and meanings[0] not in (q.DENY, q.DENY_ALWAYS) else title
         labels = [option.label for option in options if option.id == answer.option]
         by = "the person" if ruled is None else f"permissions: {self._task.permissions}"
         by = by if given is None else "the person, before it was parked"
@@ -160,6 +173,8 @@ class Turn:
         self._entered()
         if kind == "result":
             self._point.result_came()
+        if kind == "tool":
+            self._denied = None
         self._transcript.write(kind, **detail)
         self._events.emit(kind, **{key: value for key, value in detail.items() if key in _SHORT})
 

@@ -125,6 +125,7 @@ class Work:
             )
             try:
                 await self.adapter.run(task, turn)
+                turn.check()
             finally:
                 await turn.close()
 

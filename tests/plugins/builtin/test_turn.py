@@ -127,6 +127,16 @@ def test_where_all_was_denied_its_status_says_so(bench: Bench) -> None:
     assert not (bench.cwd / "x").exists()
 
 
+@pytest.mark.parametrize("rule", ["ask", "deny"])
+def test_no_answer_to_a_denial_is_a_refusal_and_no_fault_of_its_model(bench: Bench, rule: str) -> None:
+    steps = f"{call('shell', command='echo 1')} then {call('write', path='f', content='')} then say 0"
+    with pytest.raises(RefusedError, match="not allowed to write f") as caught:
+        bench.run(steps, permissions={"shell": "allow"}, rule=rule, answers=("no",), tools=("shell", "write"))
+    assert caught.value.exit_status == 77
+    with pytest.raises(UpstreamError):
+        bench.run("say 0", tools=("shell",))
+
+
 def test_always_is_this_very_command_and_this_file(bench: Bench) -> None:
     steps = [
         call("shell", command="echo 1"),
