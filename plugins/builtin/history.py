@@ -25,12 +25,18 @@ class _Midway(msgspec.Struct):
     granted: list[str] = []
     done: int = 0
     denied: int = 0
+    last_denied: str | None = None
 
 
 def midway(messages: list[ModelMessage], record: Record) -> bytes:
-    return msgspec.json.encode(
-        _Midway(msgspec.Raw(kept(messages)), sorted(record.granted), record.done, record.denied)
+    now = _Midway(
+        conversation=msgspec.Raw(kept(messages)),
+        granted=sorted(record.granted),
+        done=record.done,
+        denied=record.denied,
+        last_denied=record.last_denied,
     )
+    return msgspec.json.encode(now)
 
 
 def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
@@ -39,7 +45,8 @@ def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
         found = msgspec.json.decode(data, type=_Midway)
     except msgspec.DecodeError as error:
         raise StorageError("the middle of the turn that was parked cannot be understood") from error
-    return of(bytes(found.conversation)), Record(found.done, found.denied, set(found.granted))
+    record = Record(done=found.done, denied=found.denied, last_denied=found.last_denied, granted=set(found.granted))
+    return of(bytes(found.conversation)), record
 
 
 def of(data: bytes | None) -> list[ModelMessage]:
