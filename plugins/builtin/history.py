@@ -25,12 +25,14 @@ class _Midway(msgspec.Struct):
     granted: list[str] = []
     done: int = 0
     denied: int = 0
+    last_denied: str | None = None
 
 
 def midway(messages: list[ModelMessage], record: Record) -> bytes:
+    raw = msgspec.Raw(kept(messages))
     return msgspec.json.encode(
-        _Midway(msgspec.Raw(kept(messages)), sorted(record.granted), record.done, record.denied)
-    )
+        _Midway(raw, sorted(record.granted), record.done, record.denied, record.last_denied)
+    )  # fmt: skip
 
 
 def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
@@ -39,7 +41,8 @@ def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
         found = msgspec.json.decode(data, type=_Midway)
     except msgspec.DecodeError as error:
         raise StorageError("the middle of the turn that was parked cannot be understood") from error
-    return of(bytes(found.conversation)), Record(found.done, found.denied, set(found.granted))
+    record = Record(found.done, found.denied, found.last_denied, set(found.granted))
+    return of(bytes(found.conversation)), record
 
 
 def of(data: bytes | None) -> list[ModelMessage]:
