@@ -34,9 +34,9 @@ class Record:
 
     done: int = 0
     denied: int = 0
-    granted: set[str] = field(default_factory=set)
     last_denied: str | None = None
     """What was not allowed, as long as nothing was done after it."""
+    granted: set[str] = field(default_factory=set)
 
     @property
     def refused(self) -> bool:
