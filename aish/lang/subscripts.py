@@ -283,6 +283,8 @@ def is_set(rt: Runtime, text: str) -> bool:
         return rt.vars.get(name) is not None
     array = rt.vars.array(name)
     if array is None:
+        if subscript not in ("@", "*"):
+            key_of(rt, Indexed(), subscript)  # for its effects
         return False
     if subscript in ("@", "*"):
         return bool(array.items) and (not array.associative or subscript in array.items)
