@@ -168,6 +168,8 @@ def number(rt: Runtime, subscript: str) -> int:
     from aish.lang.arithmetic import compiled
     from aish.lang.arithmetic_tokens import ExpressionError, constant
 
+    if subscript in ("@", "*"):
+        raise SubscriptError(f"[{subscript}]: bad array subscript")
     try:
         value = constant(subscript)
         if value is None:
