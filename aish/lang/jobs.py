@@ -149,11 +149,14 @@ class JobTable:
         self.order: list[Job] = []
         """The current job (%+) is the last one, the previous one (%-) before it."""
         self.inherited: dict[int, Job] = {}
-        """In a copy of the shell: the jobs of the one it was made of, to be shown."""
+        """In a copy of the shell: the jobs of the one it was made of, to be shown and named."""
+        self.inherited_order: list[Job] = []
         self.last_pid: int | None = None
         self.finished: dict[int, int] = {}
         self.loose: list[Job] = []
         """Commands of <( ) and >( ): no jobs to people, but `wait` may ask for them."""
+        self.told: dict[int, Job] = {}
+        """Jobs whose end was told before this prompt: a `wait %1` that was meant for one still finds it."""
         self.terminal: Terminal | None = None
 
     # ------------------------------------------------------------------------------------- the table
@@ -225,34 +228,35 @@ class JobTable:
 
     def mark_of(self, job: Job) -> str:
         """+ for the current job, - for the previous one."""
-        if not self.order and self.inherited:
-            numbers = sorted(self.inherited)
-            return "+" if job.number == numbers[-1] else "-" if job.number in numbers[-2:] else " "
-        if self.order and self.order[-1] is job:
+        order = self._named()[1]
+        if order and order[-1] is job:
             return "+"
-        return "-" if len(self.order) > 1 and self.order[-2] is job else " "
+        return "-" if len(order) > 1 and order[-2] is job else " "
 
     def find(self, spec: str) -> Job:
         """The job that %n, %+, %-, %name or %?text means. Raises CommandError."""
         word = spec.removeprefix("%")
-        if self.inherited and not self.jobs and word.isdecimal() and saturated(word) in self.inherited:
-            return self.inherited[saturated(word)]
+        jobs, order = self._named()
         if word in ("", "%", "+"):
-            found = self.order[-1:]
+            found = order[-1:]
         elif word == "-":
-            found = self.order[-2:-1] or self.order[-1:]
+            found = order[-2:-1] or order[-1:]
         elif word.isdecimal():
-            found = [self.jobs[saturated(word)]] if saturated(word) in self.jobs else []
+            found = [jobs[saturated(word)]] if saturated(word) in jobs else []
         elif word[0] == "?":
-            found = [job for job in self.order if word[1:] in job.text]
+            found = [job for job in order if word[1:] in job.text]
         else:
-            found = [job for job in self.order if job.text.startswith(word)]
+            found = [job for job in order if job.text.startswith(word)]
         if not found:
             spec = "current" if word in ("", "%", "+", "-") else spec
             raise CommandError(f"{spec}: no such job", hint="`jobs` lists them")
         if len(found) > 1:
             raise CommandError(f"{spec}: ambiguous job spec", hint="it means more than one job: `jobs` lists them")
         return found[0]
+
+    def _named(self) -> tuple[dict[int, Job], list[Job]]:
+        """The jobs that %words mean, by number and in order: in a copy of the shell those that it came with."""
+        return (self.jobs, self.order) if self.jobs or not self.inherited else (self.inherited, self.inherited_order)
 
     def find_pid(self, pid: int) -> tuple[Job, Process] | None:
         """The job and the process with this id."""
@@ -273,7 +277,8 @@ class JobTable:
 
     def forget_all(self) -> None:
         """In a forked child: the parent's jobs are not this process's children."""
-        self.inherited = dict(self.jobs) or self.inherited
+        if self.jobs:
+            self.inherited, self.inherited_order = dict(self.jobs), list(self.order)
         self.jobs.clear()
         self.order.clear()
         self.loose.clear()
@@ -320,7 +325,7 @@ class JobTable:
         interrupted = killed == signals.SIGINT and rt.interactive
         if not interrupted:
             _report_death(rt, job)
-        rt.signals.waited(killed)
+        rt.signals.waited(killed, apart=rt.interactive and bool(job.pgid))
         if interrupted:
             if rt.loops or signals.SIGINT not in rt.signals.traps:
                 raise Interrupted(killed)  # the rest of the line was not wanted either
@@ -399,6 +404,8 @@ class JobTable:
         for job in sorted(self.order, key=_number):
             if job.changed:
                 self.tell(rt, job)
+                if job.state == DONE:
+                    self.told[job.number] = job
 
     def has_news(self) -> bool:
         """Whether there is any to be told."""

@@ -84,11 +84,14 @@ def spawn(
     more: dict[str, Any] = {"setpgroup": 0} if rt.monitor else {}
     if actions:
         more["file_actions"] = actions
+    ignored = rt.signals.precautions()
     try:
-        return os.posix_spawn(path, argv, environment, setsigdef=rt.signals.own_ignored, **more)
+        return os.posix_spawn(path, argv, environment, setsigdef=ignored, **more)
     except OSError as error:
         if error.errno == errno.ENOEXEC:
-            return os.posix_spawn(rt.interpreter[0], _as_script(rt, path, argv), environment, **more)
+            return os.posix_spawn(
+                rt.interpreter[0], _as_script(rt, path, argv), environment, setsigdef=ignored, **more
+            )
         if error.errno == errno.ENOENT and "/" not in argv[0]:
             rt.commands.forget(argv[0])
         raise _cannot_run(path, error) from None

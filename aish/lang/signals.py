@@ -32,6 +32,7 @@ SIGTTIN: int = _signal.SIGTTIN
 SIGTTOU: int = _signal.SIGTTOU
 SIGCHLD: int = _signal.SIGCHLD
 SIGCONT: int = _signal.SIGCONT
+SIGWINCH: int = _signal.SIGWINCH
 SIGKILL: int = _signal.SIGKILL
 SIGSTOP: int = _signal.SIGSTOP
 
@@ -146,9 +147,9 @@ class Signals:
 
     def start(self) -> None:
         """Read what was ignored on entry, undo what Python's start changed, take SIGINT."""
-        ignored = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
+        ignored: set[int] = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
         self.ignored_at_start = frozenset(ignored.difference(_DEFAULT_AT_START))
-        for signo in _DEFAULT_AT_START:
+        for signo in (*_DEFAULT_AT_START, *ignored & {SIGCHLD}):
             _signal.signal(signo, _signal.SIG_DFL)
         self.reinstall()
 
@@ -157,6 +158,12 @@ class Signals:
         self.own_ignored.update(_INTERACTIVE_IGNORES)
         self.own_ignored -= self.ignored_at_start
         self.reinstall()
+
+    def precautions(self) -> set[int]:
+        """What programs are to have the default action for: all that the shell ignores and nobody asked it to."""
+        return (
+            {signo for signo in self.own_ignored if self.traps.get(signo) != ""} if self.traps else self.own_ignored
+        )
 
     def ignore_for_terminal(self) -> None:
         """`set -m` in a script: taking the terminal back must not stop the shell."""
@@ -206,8 +213,8 @@ class Signals:
                 self.handled.discard(signo)
         else:
             self.traps[signo] = action
-            if signo and not action:
-                _signal.signal(signo, _signal.SIG_IGN)
+            if signo and not action:  # SIGCHLD: by default nothing happens; ignored, no status of a child is kept
+                _signal.signal(signo, _signal.SIG_DFL if signo == SIGCHLD else _signal.SIG_IGN)
                 self.handled.discard(signo)
         self.reinstall()
 
@@ -225,7 +232,7 @@ class Signals:
         actions = {signo for signo, action in self.traps.items() if action} - kept
         for signo in actions:
             del self.traps[signo]
-        for signo in (actions | self.own_ignored) - {EXIT, SIGKILL, SIGSTOP, DEBUG, ERR, RETURN}:
+        for signo in (actions | self.precautions()) - {EXIT, SIGKILL, SIGSTOP, DEBUG, ERR, RETURN}:
             _signal.signal(signo, _signal.SIG_DFL)
         self.rt.moments_changed()
         self.own_ignored.clear()
@@ -314,13 +321,14 @@ class Signals:
             self.mode = RUNNING
             raise Interrupted(SIGINT)
 
-    def waited(self, killed_by: int) -> None:
+    def waited(self, killed_by: int, *, apart: bool = False) -> None:
         """A foreground program ended, killed by signal `killed_by` or 0. Raises Interrupted where the SIGINT
-        that the shell got meanwhile was meant for both."""
+        that the shell got meanwhile was meant for both; or (`apart`: the program is in another group, and no key
+        reaches both) for the shell."""
         if SIGINT in self.arrived and not self.traps.get(SIGINT):
             self.arrived = [signo for signo in self.arrived if signo != SIGINT]
             self.rt.pending = bool(self.arrived)
-            if killed_by == SIGINT:
+            if apart or killed_by == SIGINT:
                 raise Interrupted(SIGINT)
 
     def poll(self) -> None:
@@ -343,9 +351,8 @@ class Signals:
 
     def leave(self) -> None:
         """Before the shell itself becomes a program: what it ignored for its own sake is default again."""
-        for signo in self.own_ignored:
-            if self.traps.get(signo) != "":
-                _signal.signal(signo, _signal.SIG_DFL)
+        for signo in self.precautions():
+            _signal.signal(signo, _signal.SIG_DFL)
 
     def python_interrupts(self, on: bool) -> None:
         """While Python code runs as a command, what would end a program there is KeyboardInterrupt."""

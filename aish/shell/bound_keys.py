@@ -14,8 +14,11 @@ from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.keys import Keys
 
 from aish.lang.builtins.bind import COMMAND, EMACS, MACRO, VI
+from aish.lang.builtins.history import in_editor
+from aish.lang.control import CommandError, Interrupted
 from aish.lang.digits import saturated
 from aish.lang.evaluate import run_line
+from aish.lang.signals import SIGHUP
 from aish.shell.key_functions import function
 
 if TYPE_CHECKING:
@@ -24,9 +27,11 @@ if TYPE_CHECKING:
 
     from aish.lang.runtime import Runtime
     from aish.shell.keys import Press
+    from aish.shell.offered import Offered
 
 _DEEPEST = 16
 """So deep may macros be in one another, as in readline."""
+_ENDING = ("accept-line", "operate-and-get-next", "edit-and-execute-command", "vi-edit-and-execute-command")
 _EDITING = {EMACS: has_focus(DEFAULT_BUFFER) & emacs_insert_mode, VI: has_focus(DEFAULT_BUFFER) & vi_insert_mode}
 
 
@@ -35,8 +40,8 @@ def _something_is_typed() -> bool:
     return bool(get_app().current_buffer.text)
 
 
-def bound(rt: Runtime) -> KeyBindings:
-    """All of them, as they are now."""
+def bound(rt: Runtime, offered: Offered | None) -> KeyBindings:
+    """All of them, as they are now; without `offered` for lines that are no commands, which end as they are."""
     found = KeyBindings()
     for (mode, keys), (kind, value) in rt.bound.items():
         pressed = _pressed(keys)
@@ -44,6 +49,10 @@ def bound(rt: Runtime) -> KeyBindings:
             handler: Press | None = _command(value)
         elif kind == MACRO:
             handler = _macro(value)
+        elif value in _ENDING and offered is None:
+            continue
+        elif value == "operate-and-get-next" and offered is not None:
+            handler = offered.run_and_go_on(rt)
         else:
             handler = function(rt, value, mode)
         if pressed and handler is not None:  # else the key stays what it is
@@ -106,6 +115,38 @@ def _command(command: str) -> Press:
         event.app.exit(result=Pressed(command, event.current_buffer.document))
 
     return leave
+
+
+def open_editor(event: KeyPressEvent) -> None:
+    """Ctrl-X Ctrl-E"""
+    event.app.erase_when_done = True
+    event.app.exit(result=InEditor(event.current_buffer.document))
+
+
+class InEditor:
+    """The same, for the keys that open the line in the user's own editor: Ctrl-X Ctrl-E, and v of vi's commands."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+
+    def run(self, rt: Runtime) -> Document | str:
+        """Edit the line, as a job that has the terminal; what is to run, or the line where nothing came of it."""
+        editor = rt.vars.get("VISUAL") or rt.vars.get("EDITOR") or "vi"
+        kept = rt.status
+        try:
+            status, text = in_editor(rt, editor, self.document.text + "\n")
+        except (CommandError, OSError) as error:
+            rt.error_line(f"aish: {editor}: {error}")
+            status, text = 1, ""
+        except Interrupted as error:
+            if error.signo == SIGHUP:
+                raise
+            status, text = 1, ""
+        rt.status = kept
+        if status or not text.strip():
+            return self.document
+        rt.error_line(text.rstrip("\n"))
+        return text
 
 
 class Pressed:

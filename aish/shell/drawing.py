@@ -10,6 +10,8 @@ from prompt_toolkit.layout.screen import Char
 from prompt_toolkit.renderer import Renderer
 from prompt_toolkit.utils import to_str
 
+from aish.shell.paper import line_end
+
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
     from prompt_toolkit.layout import Layout
@@ -54,7 +56,7 @@ class DrawnOnce(Renderer):
         below = layout.container.preferred_height(size.columns, size.rows).preferred
         if app.exit_style == _ABORTS:
             self.output.write_raw("^C")
-        self.output.write_raw("\r\n" * max(1, min(below, size.rows) - self._cursor_pos.y))
+        self.output.write_raw(line_end(self.output) * max(1, min(below, size.rows) - self._cursor_pos.y))
         self.output.erase_down()
         self.output.flush()
         self.reset()

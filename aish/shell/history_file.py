@@ -140,10 +140,15 @@ class HistoryFile:
     def unique(self, most: int, containing: str = "") -> list[str]:
         """Lines that contain a text, each once, newest first."""
         rows = self._db.execute(
-            "SELECT line FROM commands WHERE instr(line, ?) GROUP BY line ORDER BY MAX(id) DESC LIMIT ?",
-            (_bytes(containing), most),
+            "SELECT line FROM commands WHERE instr(line, ?) ORDER BY id DESC", (_bytes(containing),)
         )
-        return [_text(line) for (line,) in rows]
+        found: dict[bytes, None] = {}
+        for (line,) in rows:  # not all of them: SQLite would group 100,000 lines before it gave the first
+            found[line] = None
+            if len(found) == most:
+                break
+        rows.close()
+        return [_text(line) for line in found]
 
     def suggest(self, begin: str, cwd: str) -> str | None:
         """The newest longer line with this begin: one that ran in this folder first, and none that was not found."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.completion import CompleteEvent
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
     from aish.shell.keys import Press
 
+_WORD = re.compile(r"[^\W_]+")
 _SAME = {
     "backward-byte": "backward-char",
     "backward-kill-line": "unix-line-discard",
@@ -60,6 +62,12 @@ def function(rt: Runtime, name: str, mode: str) -> Press | None:
             return _kill_whole_line
         case "magic-space" | "history-expand-line" | "history-and-alias-expand-line":
             return _expand_events(rt, blank=name == "magic-space")
+        case "transpose-words":
+            return transpose_words
+        case "edit-and-execute-command" | "vi-edit-and-execute-command":
+            from aish.shell.bound_keys import open_editor
+
+            return open_editor
         case "tab-insert":
             return lambda event: event.current_buffer.insert_text("\t" * event.arg)
         case _:
@@ -141,6 +149,22 @@ def _to_commands(event: KeyPressEvent) -> None:
     buffer = event.current_buffer
     buffer.cursor_position += buffer.document.get_cursor_left_position()
     event.app.vi_state.input_mode = InputMode.NAVIGATION
+
+
+def transpose_words(event: KeyPressEvent) -> None:
+    """The word before the cursor goes behind the next one; at the end of the line the last two change places."""
+    buffer = event.current_buffer
+    words = list(_WORD.finditer(buffer.text))
+    second = next(
+        (number for number, word in enumerate(words) if word.end() > buffer.cursor_position), len(words) - 1
+    )
+    if second < 1:
+        event.app.output.bell()
+        return
+    one, other = words[second - 1], words[second]
+    text = buffer.text
+    changed = text[: one.start()] + other[0] + text[one.end() : other.start()] + one[0] + text[other.end() :]
+    buffer.document = Document(changed, other.end())
 
 
 def _kill_whole_line(event: KeyPressEvent) -> None:

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit.application import get_app
 from prompt_toolkit.enums import DEFAULT_BUFFER
-from prompt_toolkit.filters import emacs_insert_mode, has_focus, is_searching, vi_insert_mode, vi_navigation_mode
+from prompt_toolkit.filters import (
+    Condition,
+    emacs_insert_mode,
+    has_focus,
+    is_searching,
+    vi_insert_mode,
+    vi_mode,
+    vi_navigation_mode,
+)
 from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import accept_search, stop_search
 
@@ -23,6 +32,24 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
     Press = Callable[[KeyPressEvent], None]
+
+_EDITING_KEYS = (
+    "c-a",
+    "c-e",
+    "c-b",
+    "c-f",
+    "c-d",
+    "c-k",
+    "c-t",
+    "c-y",
+    "left",
+    "right",
+    "home",
+    "end",
+    "delete",
+    "tab",
+)
+"""In a search."""
 
 
 def bindings(rt: Runtime) -> KeyBindings:
@@ -42,6 +69,19 @@ def bindings(rt: Runtime) -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         """Ctrl-J ends the search, and leaves the line to be edited."""
         accept_search()
+
+    @found.add("enter", filter=is_searching & vi_mode)
+    def _(event: KeyPressEvent) -> None:
+        """vi's / and ?: the line is found, and not run yet."""
+        accept_search()
+
+    def leave_search(event: KeyPressEvent) -> None:
+        """Keys that edit end the search: what was found is edited."""
+        accept_search()
+        event.app.key_processor.feed_multiple(event.key_sequence, first=True)
+
+    for key in _EDITING_KEYS:
+        found.add(key, filter=is_searching & ~vi_mode)(leave_search)
 
     @found.add("<sigint>", filter=is_searching)
     def _(event: KeyPressEvent) -> None:
@@ -66,12 +106,27 @@ def bindings(rt: Runtime) -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         """There is nothing to stop."""
 
+    @found.add("c-d", filter=has_focus(DEFAULT_BUFFER) & _in_further_line)
+    def _(event: KeyPressEvent) -> None:
+        """The end of the input, in the midst of a command: what there is of it is taken for all."""
+        event.current_buffer.validate_and_handle()
+
+    found.add("c-v", filter=editing)(get_by_name("quoted-insert"))
+    found.add("escape", "_", filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)(get_by_name("yank-last-arg"))
+
     @found.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)
     def _(event: KeyPressEvent) -> None:
         """A new line, whatever the grammar says."""
         event.current_buffer.insert_text("\n")
 
     return found
+
+
+@Condition
+def _in_further_line() -> bool:
+    """Whether the cursor is in an empty row below others, at the end of all."""
+    document = get_app().current_buffer.document
+    return document.is_cursor_at_the_end and document.text.endswith("\n")
 
 
 def accept_line(rt: Runtime) -> Press:

@@ -28,12 +28,12 @@ class Leaving:
         self._ends = 0
         """Ctrl-D, one after the other."""
         self._warned = False
-        """Just now, of jobs that leaving would end."""
+        """Just now, of jobs that leaving would end; or they were looked at."""
 
     def typed(self, text: str) -> None:
-        """A command was typed: `jobs` may be looked at between two words of leaving, nothing else."""
+        """A command was typed: whoever has just looked at `jobs` knows of them."""
         self._ends = 0
-        self._warned = self._warned and text.split()[:1] == ["jobs"]
+        self._warned = text.split()[:1] == ["jobs"]
 
     def end_is_meant(self) -> bool:
         """Whether this Ctrl-D is the end of the shell; else it says what is."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app
+from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI
 
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.signals import SIGINT
+from aish.shell.bound_keys import Pressed, bound
 from aish.shell.drawing import draw_once
 from aish.shell.keyboard import keyboard
 from aish.shell.paper import editable_output
@@ -34,6 +36,7 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
     output, dumb = editable_output(rt.values.get("TERM", ""))
     session: PromptSession[str] = PromptSession(
         ANSI(prompt),
+        key_bindings=bound(rt, None),
         input=keyboard(),
         output=output,
         editing_mode=EditingMode.VI if rt.vi else EditingMode.EMACS,
@@ -52,8 +55,14 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
             app = get_app()
             app.loop.call_later(within_s, timed_out, app)  # type: ignore[union-attr]
 
+    start = Document(begin)
     try:
-        return session.prompt(default=begin, pre_run=begins)
+        while True:
+            line: object = session.prompt(default=start, pre_run=begins)
+            if not isinstance(line, Pressed):
+                return str(line)
+            session.app.erase_when_done = False
+            start = line.run(rt)
     except KeyboardInterrupt:
         raise Interrupted(SIGINT) from None
     except EOFError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 from prompt_toolkit.data_structures import Size
@@ -24,6 +25,24 @@ class Paper(PlainTextOutput):
         except OSError:
             found = os.terminal_size((0, 0))
         return Size(rows=found.lines or 24, columns=found.columns or 80)
+
+
+def line_end(output: Output) -> str:
+    """What ends a line there: where the terminal makes CR LF of LF, CR LF would become CR CR LF."""
+    try:
+        modes = termios.tcgetattr(output.fileno())
+    except (termios.error, NotImplementedError):  # no terminal
+        return "\r\n"
+    return "\n" if modes[1] & termios.OPOST and modes[1] & termios.ONLCR else "\r\n"
+
+
+def echoes(fd: int) -> bool:
+    """Whether a terminal shows what is typed; one that does not (`stty -echo`, a program that types) wants no editor
+    to show it, either."""
+    try:
+        return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
+    except termios.error:
+        return True
 
 
 def editable_output(term: str) -> tuple[Output, bool]:

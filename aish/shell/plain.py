@@ -63,6 +63,10 @@ class PlainReader:
         with Section(self.rt.signals, PROMPTING):
             return bool(poll.poll(min(wait_s * 1000, _MOST_MS)))
 
+    def offer(self, text: str) -> bool:
+        """Nothing is edited."""
+        return False
+
     def begins(self, text: str) -> None:
         """Nothing is shown."""
 

@@ -40,7 +40,7 @@ class Arguments:
         self.shopts: list[tuple[str, bool]] = []
         """Options of `shopt`: words of -O and +O."""
         self.command = self.stdin = self.interactive = self.login = False
-        self.config = self.editing = True
+        self.config = self.editing = self.profile = True
         self.rc: str | None = None
         """A start-up file in place of config.aish."""
         self.operands: list[str] = []
@@ -105,7 +105,7 @@ def _long_option(found: Arguments, word: str) -> None:
         case "--noediting":
             found.editing = False
         case "--noprofile":
-            pass  # of bash's start-up files
+            found.profile = False
         case "--verbose":
             found.switches.append(("v", True))
         case _:
@@ -212,9 +212,9 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
         from aish.shell.session import interact
 
         rt.from_stdin = True
-        return interact(rt, host, login=found.login, config=found.config, rc=found.rc, editing=found.editing)
+        return interact(rt, host, found)
     rt.from_stdin = True
-    if found.login:
+    if found.login and found.profile:
         _profile(rt)
     from aish.shell.inputs import StandardInput
 
@@ -253,7 +253,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
         from aish.shell.session import prepare
 
         prepare(rt, config=found.config, rc=found.rc)
-    if found.login:
+    if found.login and found.profile:
         _profile(rt)
     return run_source(rt, Source("-c", text), main=True, last=not found.interactive)
 
@@ -266,7 +266,7 @@ def _script(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     path = found.operands[0]
     rt.name = path
     rt.params = found.operands[1:]
-    if found.login:
+    if found.login and found.profile:
         _profile(rt)
     if "/" not in path and not os.path.exists(path):
         path = search(path, rt.values.get("PATH", "")) or path

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.document import Document
-from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
+from prompt_toolkit.filters import emacs_insert_mode, emacs_mode, has_focus, vi_navigation_mode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
 from prompt_toolkit.shortcuts import CompleteStyle
@@ -24,7 +25,7 @@ from prompt_toolkit.styles import Style
 
 from aish.lang import prompts, signals
 from aish.lang.control import Interrupted, Unwind
-from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, Section
+from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, SIGWINCH, Section
 from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import draw_once
@@ -33,11 +34,12 @@ from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
 from aish.shell.leaving import IdleError, idle_s
-from aish.shell.paper import editable_output
+from aish.shell.offered import Offered
+from aish.shell.paper import echoes, editable_output
 from aish.shell.plain import PlainReader
 from aish.shell.recalled import Lines, Suggest
 from aish.shell.shell_lexer import ShellLexer
-from aish.shell.typewriter import Typewriter, type_on_paper
+from aish.shell.typewriter import Typewriter, type_on_paper, write_only
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from prompt_toolkit.output import Output
 
     from aish.lang.runtime import Runtime
-    from aish.shell.bound_keys import Pressed
+    from aish.shell.bound_keys import InEditor, Pressed
     from aish.shell.companion.link import Link
     from aish.shell.history import History
 
@@ -115,19 +117,23 @@ class Prompt:
         """PS2 of the rows that were drawn, the same."""
         self._plain = PlainReader(rt)
         self._bound: KeyBindings | None = None
+        self.offered = Offered()
         self._bound_of: dict[tuple[str, str], tuple[str, str]] = {}
         """What of `Runtime.bound` these are."""
         self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
         dumb = False
         if output is None:
             output, dumb = editable_output(rt.values.get("TERM", ""))
+        self._dumb = dumb
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
             history=Lines(history),
             lexer=self._lexers[0],
             completer=ShellCompleter(rt, link, verbs),
             auto_suggest=None if dumb else Suggest(rt, link, history),
-            key_bindings=merge_key_bindings([bindings(rt), DynamicKeyBindings(lambda: self._bound)]),
+            key_bindings=merge_key_bindings(
+                [bindings(rt), self._more_keys(), DynamicKeyBindings(lambda: self._bound)]
+            ),
             multiline=True,
             prompt_continuation=self._continuation,
             style=_STYLE,
@@ -137,10 +143,13 @@ class Prompt:
             output=output,
         )
         self.session.app.ttimeoutlen = _ESCAPE_S
+        self.session.app.terminal_size_polling_interval = None  # a change of size is told by SIGWINCH, once
         if dumb:
             type_on_paper(self.session.app, self._typed_prompt)
         else:
             draw_once(self.session.app)
+        self._drawn_anew = self.session.app._on_resize  # noqa: SLF001
+        self.session.app._on_resize = self._resized  # type: ignore[method-assign]  # noqa: SLF001
         link.watcher = self._watch
 
     def read(self) -> str | None:
@@ -149,14 +158,28 @@ class Prompt:
             return self._plain.read()
         self._prepare()
         self.session.editing_mode = EditingMode.VI if self.rt.vi else EditingMode.EMACS
-        begin = Document()
-        while True:
+        begin: Document | str = Document(self.offered.take())
+        while isinstance(begin, Document):
             taken = self._edit(begin)
             if taken is None or isinstance(taken, str):
                 return taken
             begin = taken.run(self.rt)
+        return begin
 
-    def _edit(self, begin: Document) -> str | Pressed | None:
+    def _more_keys(self) -> KeyBindings:
+        """Keys that end in something else than a line, or have something follow it."""
+        from aish.shell.bound_keys import open_editor
+        from aish.shell.key_functions import transpose_words
+
+        found = KeyBindings()
+        here = has_focus(DEFAULT_BUFFER)
+        found.add("c-o", filter=here & emacs_insert_mode)(self.offered.run_and_go_on(self.rt))
+        found.add("escape", "t", filter=here & emacs_insert_mode)(transpose_words)
+        found.add("c-x", "c-e", filter=here & emacs_mode)(open_editor)
+        found.add("v", filter=here & vi_navigation_mode)(open_editor)
+        return found
+
+    def _edit(self, begin: Document) -> str | Pressed | InEditor | None:
         """The line, or the key that runs a command before it goes on."""
         self.rt.signals.at_prompt = self._signal
         try:
@@ -177,6 +200,11 @@ class Prompt:
             self.glance.changed = self.known.changed = None
             self._loop, self._watched = None, None
             self.rt.signals.reinstall()  # the event loop took SIGINT and SIGWINCH for itself
+
+    def offer(self, text: str) -> bool:
+        """The next line begins with this, for somebody to look at it."""
+        self.offered.text = text
+        return True
 
     def begins(self, text: str) -> None:
         """What was read is about to run."""
@@ -201,7 +229,8 @@ class Prompt:
         if self.rt.bound != self._bound_of:
             from aish.shell.bound_keys import bound
 
-            self._bound, self._bound_of = bound(self.rt), dict(self.rt.bound)
+            self._bound, self._bound_of = bound(self.rt, self.offered), dict(self.rt.bound)
+        self._choose_renderer()
         self._prefix = None
         self._more.clear()
         text = self.rt.vars.get("PS1") or ""
@@ -209,6 +238,14 @@ class Prompt:
             self._prefix = prompts.expand_text(self.rt, text.removesuffix(PLAIN_PS1), markers=True)
         else:
             self._first = prompts.expand(self.rt, "PS1", markers=True)
+
+    def _choose_renderer(self) -> None:
+        """Where the terminal shows nothing of what is typed, neither does the editor."""
+        renderer, silent = self.session.app.renderer, not echoes(0)
+        if silent or self._dumb:
+            write_only(renderer, self._typed_prompt, silent=silent)
+        elif type(renderer) is Typewriter:
+            draw_once(self.session.app)
 
     def _message(self) -> AnyFormattedText:
         if self._prefix is not None:
@@ -295,6 +332,13 @@ class Prompt:
         else:
             run_in_terminal(self._run_traps)
 
+    def _resized(self) -> None:
+        """SIGWINCH, which is the event loop's while a line is edited."""
+        self._drawn_anew()
+        if self.rt.signals.traps.get(SIGWINCH):
+            self.rt.signals.note(SIGWINCH)
+            self._act(SIGWINCH)
+
     def _run_traps(self) -> None:
         """As commands: Ctrl-C cuts them short, `exit` ends the shell; neither is for the editor."""
         app = get_app()
@@ -308,15 +352,16 @@ class Prompt:
 
 @contextmanager
 def _ours(own: signals.Signals) -> Iterator[None]:
-    """Take SIGINT back from the event loop, which does not run meanwhile."""
+    """Take SIGINT and SIGWINCH back from the event loop, which does not run meanwhile."""
     wakeup = signal.set_wakeup_fd(-1)
-    before = signal.getsignal(SIGINT)
+    before = {signo: signal.getsignal(signo) for signo in (SIGINT, SIGWINCH)}
     own.reinstall()
     try:
         yield
     finally:
-        if own.traps.get(SIGINT) != "":
-            signal.signal(SIGINT, before)
+        for signo, handler in before.items():
+            if own.traps.get(signo) != "":
+                signal.signal(signo, handler)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
 

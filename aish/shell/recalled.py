@@ -40,6 +40,10 @@ class Lines(ToolkitHistory):
     def load_history_strings(self) -> Iterable[str]:
         return list(self._history.unique)
 
+    def get_strings(self) -> list[str]:
+        """Oldest first: Alt-. looks for the last word of the newest there."""
+        return list(self._history.unique)[::-1]
+
     def append_string(self, string: str) -> None:
         """The session does that when the line runs."""
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from aish.lang.runtime import Runtime
     from aish.shell.host import ShellHost
+    from aish.shell.program import Arguments
 
     class Reader(Protocol):
         """Where the lines come from."""
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
             """The next complete command, several lines perhaps; None at the end of the input.
 
             Raises Interrupted for Ctrl-C."""
+
+        def offer(self, text: str) -> bool:
+            """Have the next line begin with this; whether that is possible."""
 
         def begins(self, text: str) -> None:
             """What was read is about to run."""
@@ -98,25 +102,23 @@ def source_file(rt: Runtime, path: str) -> None:
         rt.error_line(f"aish: {path}: interrupted")
 
 
-def interact(
-    rt: Runtime, host: ShellHost, *, login: bool, config: bool, rc: str | None = None, editing: bool = True
-) -> int:
+def interact(rt: Runtime, host: ShellHost, asked: Arguments) -> int:
     """Read and run lines until the end; the exit status."""
-    if login:
+    if asked.login and asked.profile:
         source_file(rt, "/etc/profile")
         source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
     rt.values.setdefault("PS1", "$ " if rt.posix else PLAIN_PS1)
     rt.values.setdefault("PS2", "> ")
     if not rt.posix:
         run_source(rt, Source("short forms", short_forms.functions(tuple(host.verbs))))
-    editing = editing and not _is_edited_already(rt)
+    editing = asked.editing and not _is_edited_already(rt)
     rt.emacs = rt.emacs or (editing and not rt.vi)  # start-up files may choose vi, or no editing
-    prepare(rt, config=config, rc=rc)
+    prepare(rt, config=asked.config, rc=asked.rc)
     link = _link(host)
     rt.typed = history = History(rt, link)
     reader = _reader(rt, host, link, history, editing=editing)
     try:
-        return _lines(rt, reader, history, login=login)
+        return _lines(rt, reader, history, login=asked.login)
     except Interrupted as error:
         if error.signo == SIGHUP:
             rt.jobs.hang_up()
@@ -140,6 +142,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 history.notice = ""
             _before_prompt(rt)
             text = reader.read()
+            _window(rt)  # it may have changed while the line was typed
             if text is None:
                 if terminal_is_gone():
                     raise Interrupted(SIGHUP)
@@ -148,7 +151,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 rt.error_line(last_word(rt))
                 raise Exit(rt.status)
             rt.command_number += 1
-            if text.strip() and (text := _expanded(rt, text)):
+            if text.strip() and (text := _expanded(rt, reader, text)):
                 _run(rt, reader, history, text)
             leaving.typed(text)
         except IdleError:
@@ -175,7 +178,7 @@ def _left(rt: Runtime, status: int, *, login: bool) -> int:
     return status
 
 
-def _expanded(rt: Runtime, text: str) -> str:
+def _expanded(rt: Runtime, reader: Reader, text: str) -> str:
     """The command with its !events replaced; '' where there is nothing to run."""
     if rt.typed is None or not rt.histexpand or ("!" not in text and text[0] != "^"):
         return text
@@ -185,7 +188,8 @@ def _expanded(rt: Runtime, text: str) -> str:
         found = expand_events(text, rt.typed.lines())
     except CommandError as error:
         rt.error_line(f"aish: {error.message}")
-        rt.status = 1
+        return ""  # $? is that of the last command, as in bash
+    if found.changed and "histverify" in rt.shopt and reader.offer(found.text.rstrip("\n")):
         return ""
     if found.changed:
         rt.error_line(found.text.rstrip("\n"))
@@ -214,6 +218,7 @@ def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
 
 def _before_prompt(rt: Runtime) -> None:
     """News of jobs, the size of the terminal, PROMPT_COMMAND."""
+    rt.jobs.told.clear()
     rt.jobs.tell_news(rt)
     if rt.pending:
         run_line(rt, ":")  # the actions of signals that came since the last command

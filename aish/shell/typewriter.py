@@ -12,6 +12,8 @@ from prompt_toolkit.renderer import Renderer
 from prompt_toolkit.search import SearchDirection, SearchState
 from prompt_toolkit.utils import get_cwidth
 
+from aish.shell.paper import line_end
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,6 +37,9 @@ class Typewriter(Renderer):
     _at = 0
     """The cursor's place in what is drawn."""
     _room = 80
+    _line_end = "\r\n"
+    silent = False
+    """Nothing but prompts is shown."""
 
     def render(self, app: Application[object], layout: Layout, is_done: bool = False) -> None:
         """Draw what has changed; at the end go to the next line."""
@@ -47,7 +52,8 @@ class Typewriter(Renderer):
             row, column = len(rows) - 1, len(rows[-1])
         self._draw(rows, row, column)
         if is_done:
-            self._write({"class:aborting": "^C\r\n", "class:exiting": ""}.get(app.exit_style, "\r\n"))
+            last = "" if app.exit_style == "class:exiting" else self._line_end
+            self._write("^C" + last if app.exit_style == "class:aborting" else last)
             self.output.flush()
             self.reset()
         self.output.flush()
@@ -55,7 +61,7 @@ class Typewriter(Renderer):
     def erase(self, leave_alternate_screen: bool = True) -> None:
         """What comes next stands on a line of its own, and the prompt is drawn anew behind it."""
         if self._above is not None:
-            self._write("\r\n")
+            self._write(self._line_end)
             self.output.flush()
         self.reset()
 
@@ -77,19 +83,20 @@ class Typewriter(Renderer):
         if self._above is None:
             self._begin(0)
         elif above[: len(self._above)] != self._above:
-            self._write("\r\n")
+            self._write(self._line_end)
             self._begin(0)
         assert self._above is not None
         while len(self._above) < row:
             text = rows[len(self._above)]
             self._show(text, len(text))
-            self._write("\r\n")
+            self._write(self._line_end)
             self._begin(len(self._above) + 1, [*self._above, text])
         self._show(rows[row], column)
 
     def _begin(self, row: int, above: list[str] | None = None) -> None:
         prompt = self.prompts(row)
-        self._write(prompt.replace("\n", "\r\n"))
+        self._line_end = line_end(self.output)
+        self._write(prompt.replace("\n", self._line_end))
         width = get_cwidth(visible(prompt.rpartition("\n")[2]))
         columns = self.output.get_size().columns - 1
         self._room = columns - width if columns - width >= _LEAST_ROOM else columns
@@ -97,6 +104,8 @@ class Typewriter(Renderer):
 
     def _show(self, text: str, column: int) -> None:
         """Have the row be `text`, with the cursor before its character `column`."""
+        if self.silent:
+            return
         wanted, at = scrolled(_shown(text), len(_shown(text[:column])), self._room)
         same = 0
         while same < min(len(wanted), len(self._drawn)) and wanted[same] == self._drawn[same]:
@@ -168,8 +177,13 @@ def _wanted(layout: Layout) -> tuple[list[str], int, int]:
 
 def type_on_paper(app: Application[str], prompts: Callable[[int], str]) -> None:
     """Have an application draw by this renderer; `prompts` gives the prompt of a row."""
-    renderer = app.renderer
+    write_only(app.renderer, prompts)
+    app._on_resize = lambda: None  # type: ignore[method-assign]  # noqa: SLF001  a row stays as it was typed
+
+
+def write_only(renderer: Renderer, prompts: Callable[[int], str], *, silent: bool = False) -> None:
+    """Have a renderer be this one; `silent`: of prompts alone."""
     renderer.__class__ = Typewriter
     assert isinstance(renderer, Typewriter)
-    renderer.prompts = prompts
-    app._on_resize = lambda: None  # type: ignore[method-assign]  # noqa: SLF001  a row stays as it was typed
+    renderer.prompts, renderer.silent = prompts, silent
+    renderer.reset()

@@ -170,8 +170,9 @@ def test_unknown_signal_is_told(aish: Aish) -> None:
 
 
 def test_lost_child_does_not_hang_the_shell(aish: Aish) -> None:
-    """SIGCHLD ignored: the kernel reaps, and nobody can tell the status any more."""
-    assert aish("trap '' CHLD; sh -c 'exit 3'; echo done", timeout=60).out == "done\n"
+    """With SIGCHLD ignored in earnest the kernel reaps, and nobody can tell the status: it was 127, `wait` too."""
+    script = "trap '' CHLD; sh -c 'exit 3'; echo $?; (exit 4); echo $?; (exit 5) & wait $!; echo $?; trap"
+    assert aish(script, timeout=60).out == "3\n4\n5\ntrap -- '' SIGCHLD\n"
 
 
 def test_signal_sent_to_the_shell_while_it_waits_for_a_job(aish: Aish) -> None:

@@ -130,7 +130,7 @@ def test_events(editor: Terminal) -> None:
     assert "echo two one" in plain(out)
     assert plain(out).endswith("\ntwo one\n")
     assert "event not found" in editor.run("!nosuch")
-    assert "=1=" in editor.run("echo =$?=")
+    assert "=0=" in editor.run("echo =$?=")
     editor.run("set +H")
     assert "!!" in plain(editor.run("echo a'!'b!!")).rpartition("\n")[0]
 

@@ -399,6 +399,116 @@ def _keys(shell: Shell) -> list[object]:
     return seen
 
 
+def _more_keys(shell: Shell) -> list[object]:
+    """Alt-. and Ctrl-O gave nothing, a key that edits was lost in Ctrl-R, the editor was that of Python's EDITOR."""
+    seen: list[object] = []
+
+    def press(keys: str, out: str) -> None:
+        shell.type(keys)
+        shell.see(f"<{out}>")
+        shell.prompt()
+        seen.append(out)
+
+    shell.run('p() { echo "<$*>"; }')
+    press("p one two\n", "one two")
+    press("p last \x1b.\n", "last two")
+    press("\x12one\x05 x\n", "one two x")
+    press("p a b\x1bt\n", "b a")
+    press("p '\x16\t'\n", "\t")
+    press("p first\n", "first")
+    press("p second\n", "second")
+    shell.type("\x10\x10\x0f")
+    shell.see("<first>")
+    press("\n", "second")
+    seen.append(shell.run("history -p '!-2:$'"))
+    shell.run("export EDITOR='sed -i s/old/new/'")
+    press("p old\x18\x05", "new")
+    shell.run("shopt -s histverify")
+    press("p verified\n", "verified")
+    shell.type("!!\n")
+    shell.see("verified")
+    press("\n", "verified")
+    shell.run("shopt -u histverify; bind '\"\\C-o\": \"macro\"'; begin=xy''z")
+    shell.type("read -e -i $begin y; p $y\n")
+    shell.see("xyz")
+    press("\x0f\n", "xyzmacro")
+    shell.run("nosuch() { return 3; }; nosuch; !event")
+    return [*seen, shell.status()]
+
+
+def _keys_for_read(shell: Shell) -> list[object]:
+    """read -n 1 and -d waited for Enter."""
+    modes = r"stty -a | grep -o -- '-\?icanon\|-\?echo\b'"
+    seen: list[object] = []
+    for words, key in (("-n 1", "y"), ("-s -N 2", "\ny"), ("-d :", "ab:"), ("-n 1", INTERRUPT)):
+        shell.type(f"echo be''gin; read {words} x; echo \"<$x>\"\n")
+        shell.see("begin\r\n")
+        _when_idle(shell)
+        shell.type(key)
+        out = shell.prompt()
+        seen += ["<" in out and out[out.index("<") :], shell.run(modes)]
+    return seen
+
+
+def _interrupt_for_the_shell_alone(shell: Shell) -> list[object]:
+    """It was lost: a program in a group of its own never hears of it."""
+    shell.start("sleep 0.5; echo after")
+    os.kill(shell.child.pid, signal.SIGINT)
+    return [shell.prompt().removeprefix("sleep 0.5; echo after"), shell.status()]
+
+
+def _window_trap(shell: Shell) -> list[object]:
+    """The editor had the signal for itself; and the sizes were those of before the line was typed."""
+    shell.run("trap 'echo WINDOW' WINCH")
+    for rows, columns in ((41, 91), (42, 92)):
+        shell.child.setwinsize(rows, columns)
+        shell.see("WINDOW")
+        shell.type("echo si''ze $COLUMNS $LINES\n")
+        shell.see(f"size {columns} {rows}\r\n")
+    return []
+
+
+def _no_echo(shell: Shell) -> list[object]:
+    """A terminal that shows nothing of what is typed: neither does the editor."""
+    shell.run("stty -echo")
+    seen: list[object] = [shell.run("echo silent")]
+    shell.run("stty echo")
+    return [*seen, shell.run("echo seen")]
+
+
+def _end_in_a_here_document(shell: Shell) -> list[object]:
+    """Ctrl-D in a further line did nothing."""
+    shell.type("cat <<A; echo $?\n")
+    shell.see("MORE> ")
+    shell.type("text\n")
+    shell.see("MORE> ")
+    shell.type(END)
+    return ["text\n0\n" in shell.prompt(), shell.status()]
+
+
+def _jobs_then_exit(shell: Shell) -> list[object]:
+    """Whoever has just looked at them need not be told."""
+    shell.start("sleep 1000")
+    shell.type(STOP)
+    shell.prompt()
+    shell.run("jobs")
+    shell.type("exit\n")
+    return [shell.end()]
+
+
+def _huponexit(shell: Shell) -> list[object]:
+    """Of a login shell."""
+    shell.run("exec $S --noprofile -l")
+    shell.run("shopt -s huponexit")
+    marks = "trap 'echo > hupped; exit' HUP; echo > ready; while :; do sleep 0.05; done"
+    shell.run(f'sh -c "{marks}" 2> /dev/null &')
+    shell.until((shell.folder / "ready").exists, "it never began")
+    shell.type("exit\n")
+    status = shell.end()
+    shell.until((shell.folder / "hupped").exists, "the job heard nothing")
+    return [status]
+
+
 def _monitor_in_a_script(shell: Shell) -> list[object]:
     (shell.folder / "s.sh").write_text(
         'set -m; sleep 0.1 & [ "$(cut -d" " -f5 /proc/$!/stat)" = $! ] && echo own; wait $!\n'
@@ -491,6 +601,23 @@ SCENARIOS: dict[str, Scenario] = {
     "TMOUT": _timed_out,
     "the terminal closes": _the_terminal_closes,
     "keys": _keys,
+    "more keys": _more_keys,
+    "keys for read": _keys_for_read,
+    "SIGINT for the shell alone": _interrupt_for_the_shell_alone,
+    "trap for WINCH": _window_trap,
+    "no echo": _no_echo,
+    "Ctrl-D in a here-document": _end_in_a_here_document,
+    "jobs, then exit": _jobs_then_exit,
+    "huponexit": _huponexit,
+    "ignored by a trap": typed(
+        "trap '' TERM QUIT TSTP", "sh -c 'kill -TERM $$; kill -QUIT $$; kill -TSTP $$; echo survived'",
+        "(trap - TERM; sh -c 'kill -TERM $$; echo survived'; :) 2> /dev/null", "trap '' CHLD; sh -c 'exit 3'; echo $?",
+        "trap - TERM; { sh -c 'kill -TERM $$'; } 2> /dev/null; echo $?",
+    ),
+    "jobs of the shell in a copy": typed(
+        "sleep 1000 & sleep 1001 &", '[ "$(jobs -p %?1001)" = $! ]; echo $?', "x=$(jobs %-); echo $x",
+        "jobs | cat", "(jobs)", "echo $(kill -9 %+); wait %2; echo $?", "kill -9 %1; wait %1",
+    ),
 }  # fmt: skip
 
 

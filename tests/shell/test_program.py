@@ -104,6 +104,7 @@ def test_login_reads_the_profile(aish: Aish) -> None:
     (aish.folder / ".profile").write_text("from_profile=yes\n")
     assert aish.run(["-lc", "echo $from_profile"]).out.split()[-1:] == ["yes"]
     assert aish.run(["-c", "echo [$from_profile]"]).out == "[]\n"
+    assert aish.run(["--noprofile", "-lc", "echo [$from_profile]"]).out == "[]\n"
 
 
 def test_called_as_sh_it_is_posix(aish: Aish) -> None:

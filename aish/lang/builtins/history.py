@@ -46,7 +46,7 @@ def history(rt: Runtime, argv: list[str]) -> int:
     if "p" in flags:
         from aish.lang.history_words import expand
 
-        lines = rt.typed.lines() if rt.typed is not None else []
+        lines = rt.typed.lines()[:-1] if rt.typed is not None else []  # the last one is this very command
         rt.write("".join([expand(word, lines).text + "\n" for word in words]))
         return 0
     if rt.typed is None:
@@ -180,23 +180,28 @@ def _again(rt: Runtime, lines: Lines, words: list[str]) -> int:
 
 
 def _edited(rt: Runtime, editor: str, lines: list[str]) -> int:
+    editor = editor or rt.vars.get("FCEDIT") or rt.vars.get("EDITOR") or "vi"
+    status, text = in_editor(rt, editor, "".join([line + "\n" for line in lines]))
+    return status or (_run(rt, text.rstrip("\n")) if text.strip() else 0)
+
+
+def in_editor(rt: Runtime, editor: str, text: str) -> tuple[int, str]:
+    """The status of an editor, run as any command, and what it made of a text."""
     import tempfile
 
-    editor = editor or rt.vars.get("FCEDIT") or rt.vars.get("EDITOR") or "vi"
     fd, path = tempfile.mkstemp(prefix="aish-fc-")
     try:
         with open(fd, "wb") as file:
-            file.write(encode("".join([line + "\n" for line in lines])))
+            file.write(encode(text))
         from aish.lang.evaluate import run_text
         from aish.lang.text import quote
 
         if status := run_text(rt, f"{editor} {quote(path)}", "fc"):
-            return status
+            return status, ""
         with open(path, "rb") as changed:
-            text = decode(changed.read())
+            return 0, decode(changed.read())
     finally:
         os.unlink(path)
-    return _run(rt, text.rstrip("\n")) if text.strip() else 0
 
 
 def _run(rt: Runtime, text: str) -> int:

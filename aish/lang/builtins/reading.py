@@ -47,7 +47,8 @@ class _Wanted:
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
-    """read [-ers] [-d delimiter] [-i text] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line"""
+    """read [-ers] [-a array] [-d delimiter] [-i text] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]:
+    a line of stdin, its fields into variables."""
     status = quick(rt, argv)
     if status is not None:
         return status
@@ -57,7 +58,8 @@ def read(rt: Runtime, argv: list[str]) -> int:
     edited = wanted.edited and not wanted.silent and wanted.count < 0 and os.isatty(wanted.fd) and os.isatty(2)
     if wanted.prompt and not edited and os.isatty(wanted.fd):
         rt.prompt(wanted.prompt)
-    quiet = _Silent(wanted.fd) if wanted.silent and os.isatty(wanted.fd) else None
+    by_key = not edited and (wanted.count >= 0 or wanted.delimiter != b"\n")
+    modes = _Modes(wanted.fd, wanted.silent, by_key) if (wanted.silent or by_key) and os.isatty(wanted.fd) else None
     try:
         with rt.reading():
             data, status = _edited_line(rt, wanted) if edited else _line(wanted)
@@ -68,8 +70,8 @@ def read(rt: Runtime, argv: list[str]) -> int:
     except OSError as error:
         raise CommandError(f"descriptor {wanted.fd}: {error.strerror}") from None
     finally:
-        if quiet is not None:
-            quiet.restore()
+        if modes is not None:
+            modes.restore()
     _assign(rt, wanted, decode(data.replace(b"\0", b"")))
     return status
 
@@ -254,16 +256,21 @@ class _Reader:
             os.lseek(self.fd, -extra, os.SEEK_CUR)
 
 
-class _Silent:
-    """A terminal that does not echo, for passwords."""
+class _Modes:
+    """A terminal that does not echo (`silent`: passwords), or gives each key as it comes and not a whole line
+    (`by_key`: -n 1 is to answer at once)."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, silent: bool, by_key: bool) -> None:
         import termios
 
         self.fd = fd
         self.before = termios.tcgetattr(fd)
         modes = termios.tcgetattr(fd)
-        modes[3] &= ~termios.ECHO
+        if silent:
+            modes[3] &= ~termios.ECHO
+        if by_key:
+            modes[3] &= ~termios.ICANON
+            modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
         termios.tcsetattr(fd, termios.TCSADRAIN, modes)
 
     def restore(self) -> None:

@@ -75,7 +75,7 @@ def _wait_job(rt: Runtime, job: Job, *, stops: bool) -> int:
         elif rt.interactive:
             rt.error_line("\n" + job.line(rt.jobs.mark_of(job)))
         return job.status
-    if rt.interactive and rt.monitor and job.number:
+    if rt.interactive and rt.monitor and job.number in rt.jobs.jobs:
         rt.jobs.tell(rt, job)
     rt.jobs.remove(job)
     return job.status
@@ -85,6 +85,9 @@ def _job(rt: Runtime, word: str) -> Job:
     try:
         return rt.jobs.find(word)
     except CommandError as error:
+        number = word[1:]
+        if number.isdecimal() and saturated(number) in rt.jobs.told:
+            return rt.jobs.told.pop(saturated(number))
         raise CommandError(error.message, status=127, hint=error.hint) from None
 
 
@@ -140,6 +143,8 @@ def _wait_next(rt: Runtime, words: list[str], name: str | None, *, stops: bool) 
     job = rt.jobs.wait_any(rt, wanted, stops=stops) if wanted else None
     if job is None:
         return 127
+    if rt.interactive and rt.monitor and job.number in rt.jobs.jobs:
+        rt.jobs.tell(rt, job)
     rt.jobs.remove(job)
     _tell(rt, name, job.processes[-1].pid)
     return job.status
