@@ -39,6 +39,7 @@ __all__ = [
     "LimitError",
     "NotFoundError",
     "NotRunningError",
+    "OutOfReachError",
     "RefusedError",
     "SourceError",
     "StorageError",
@@ -131,6 +132,12 @@ class NotRunningError(UnavailableError):
     """No daemon runs, so nothing is supervised: an answer for who only looks. Next: `aish spawn` starts one."""
 
     code = "not-running"
+
+
+class OutOfReachError(NotRunningError):
+    """The supervisor is not to be reached from inside this sandbox. Next: its `spawn`, or ask from outside."""
+
+    code = "out-of-reach"
 
 
 class VersionError(UnavailableError):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import fcntl
+import functools
 import os
 import shutil
 import subprocess
@@ -17,9 +19,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from aish import cli
 from aish.cli import shutdown
 from aish.client import Aish
 from aish.errors import NotRunningError
+
+from .verbs import Verbs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -88,11 +93,13 @@ class Home:
             yield
 
     def aish(self, *words: str, **options: object) -> subprocess.CompletedProcess[str]:
-        """Run `aish words…` to its end, with a bound of 60 s; output as text."""
+        """Run `aish words…` to its end, with a bound of 60 s; output as text. A verb is forked: see verbs.py."""
         settings: dict[str, object] = {"capture_output": True, "text": True, "timeout": 60, "env": self.environ}
         settings |= options
         if "stdin" not in settings and "input" not in settings:
             settings["stdin"] = subprocess.DEVNULL
+        if cli.is_verb(list(words)) and Verbs.takes(words, settings):
+            return _verbs().run(words, settings)
         return subprocess.run([sys.executable, "-m", "aish", *words], check=False, **settings)  # type: ignore[call-overload,no-any-return]
 
     @property
@@ -114,6 +121,14 @@ class Home:
             process.wait()
         if self._client is not None:
             self._client.close()
+
+
+@functools.cache
+def _verbs() -> Verbs:
+    """Of all tests of this process; it goes with it."""
+    made = Verbs()
+    atexit.register(made.close)
+    return made
 
 
 @contextmanager

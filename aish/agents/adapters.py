@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aish.errors import InternalError, NotFoundError
+from aish.agents.agent import CLIENT
+from aish.errors import InternalError, NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.spi.agent_adapter import GROUP, AgentAdapter
 
@@ -54,6 +55,29 @@ def keeps_conversation(adapter: AgentAdapter) -> bool:
 def keeps_newest_only(adapter: AgentAdapter) -> bool:
     """Whether that is good only as long as nothing more is said in the same session."""
     return bool(getattr(adapter, "keeps_newest_only", False))
+
+
+def check_parks(adapter: AgentAdapter, name: str) -> None:
+    """Raises UsageError where an agent of it could not be ended in the middle of something, and go on later."""
+    if not (keeps_sessions(adapter) or keeps_conversation(adapter)):
+        raise UsageError(
+            f"{name} cannot be parked: {adapter.name} keeps no conversation that it could go on with",
+            hint="when_reserved: hold waits for the window; model:NAME has another model answer meanwhile",
+        )
+
+
+def passes_login(adapter: AgentAdapter) -> bool:
+    """Whether its program takes our key beside a login of its own."""
+    return bool(getattr(adapter, "passes_login", False))
+
+
+def check_login(adapter: AgentAdapter, login: str) -> None:
+    """Raises UsageError."""
+    if login == CLIENT and not passes_login(adapter):
+        raise UsageError(
+            f"login: client is not for {adapter.name}: it takes no key of ours beside its own login",
+            hint="login: own leaves it alone; login: gateway asks the gateway's models",
+        )
 
 
 def answers_by_schema(adapter: AgentAdapter) -> bool:

@@ -21,7 +21,10 @@ INPUT_MARK: Final = "{input}"
 NAME_LENGTH_MAX: Final = 64
 
 GATEWAY: Final = "gateway"
-LOGINS: Final = (GATEWAY, "own")
+OWN: Final = "own"
+CLIENT: Final = "client"
+"""Its own login, as `own`, but through the gateway: `--login client` of the model, which has to be served."""
+LOGINS: Final = (GATEWAY, OWN, CLIENT)
 ASK: Final = "ask"
 PERMISSIONS: Final = (ASK, "allow", "deny")
 

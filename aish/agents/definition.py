@@ -23,7 +23,7 @@ from aish.agents.agent import (
 from aish.agents.front_matter import load, split
 from aish.agents.reader import Reader
 from aish.model.sandbox import CLOSED, HOSTS_MOST, PATHS_MOST, PROFILES
-from aish.model.spec import HOLD
+from aish.model.spec import HOLD, PARK, RESERVED_HINT
 from aish.sandbox import hosts
 from aish.spi.acting import BUILTIN
 
@@ -91,6 +91,7 @@ def of_table(reader: Reader, file: str, name: str) -> Agent:
 def _agent(reader: Reader, file: str, called: str) -> Agent:
     page = reader.page
     reader.choice("input", ("text",), "text")
+    login = reader.choice("login", LOGINS, GATEWAY)
     adapter = _adapter(reader)
     acts = acting.read(reader, file, PERMISSIONS) if adapter == BUILTIN else None
     prompt = reader.template("prompt")
@@ -110,18 +111,18 @@ def _agent(reader: Reader, file: str, called: str) -> Agent:
         sampling=_sampling(reader),
         map_reduce=_map_reduce(reader.table("map_reduce")),
         whole_sentences=reader.flag("whole_sentences"),
-        when_reserved=_when_reserved(reader),
+        when_reserved=_when_reserved(reader, adapter),
         file=file,
         adapter=adapter,
         program=reader.text("program", "", length_max=1000) or None,
         arguments=reader.texts("arguments", ARGUMENTS_MAX),
-        login=reader.choice("login", LOGINS, GATEWAY),
+        login=login,
         permissions=_permissions(reader, acts),
         acting=acts,
         worktree=_worktree(reader),
         sandbox=_sandbox(reader),
         environment=surroundings.environment(reader),
-        secrets=surroundings.secrets(reader),
+        secrets=surroundings.secrets(reader, login),
     )
 
 
@@ -159,10 +160,13 @@ def _name(reader: Reader, called: str) -> str:
     return name
 
 
-def _when_reserved(reader: Reader) -> str:
+def _when_reserved(reader: Reader, adapter: str | None) -> str:
     text = reader.text("when_reserved", HOLD, length_max=200)
-    if text != HOLD and not (text.startswith("model:") and text.removeprefix("model:").strip()):
-        raise reader.error("when_reserved", f"expected hold or model:NAME, found {text!r}")
+    if text not in (HOLD, PARK) and not (text.startswith("model:") and text.removeprefix("model:").strip()):
+        raise reader.error("when_reserved", f"{RESERVED_HINT}, found {text!r}")
+    if text == PARK and adapter is None:
+        hint = "adapter: NAME or tools: […] make one that does; hold waits"
+        raise reader.error("when_reserved", "this agent keeps no conversation that it could go on with", hint)
     return text
 
 

@@ -6,11 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 from aish.agents import adapters, allowance
-from aish.agents.agent import DEFAULT_MODEL
+from aish.agents.agent import DEFAULT_MODEL, GATEWAY, OWN
 from aish.agents.asked import Asked
 from aish.agents.host import invocation
 from aish.errors import UsageError
 from aish.model import kind
+from aish.model.spec import PARK
 from aish.wire.sandbox import SandboxPart
 from aish.wire.spec import SpecPart
 
@@ -42,6 +43,8 @@ def spec(
             f"{agent.name} cannot go on with a conversation: {adapter.name} keeps none",
             hint="`aish spawn` it without words: then each message is a turn of one",
         )
+    if agent.when_reserved == PARK:
+        adapters.check_parks(adapter, agent.name)
     argv = invocation.command(
         words,
         attached=attached,
@@ -52,7 +55,8 @@ def spec(
         session=asked.session,
         schema=asked.schema,
     )
-    own = agent.login == "own"
+    adapters.check_login(adapter, agent.login)
+    own = agent.login != GATEWAY
     keys = getattr(adapter, "own_keys", ()) if own else ()
     return SpecPart(
         argv=[os.fsencode(word) for word in argv],
@@ -63,7 +67,7 @@ def spec(
         **allowance.fields(agent.limits),
         when_reserved=agent.when_reserved,
         secrets=[*agent.secrets, *(name for name in keys if name in os.environ and name not in agent.secrets)],
-        observe=adapter.name if own and adapter.own_login == "observed" else None,
+        observe=adapter.name if agent.login == OWN and adapter.own_login == "observed" else None,
         grace_s=GRACE_S,
         sandbox=None if agent.sandbox is None else _sandbox(agent.sandbox, agent, cwd),
     )

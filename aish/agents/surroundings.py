@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aish.agents.agent import OWN
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
@@ -9,6 +11,8 @@ if TYPE_CHECKING:
     from aish.agents.reader import Reader
 
 NAMES_MAX: Final = 100
+_LOGIN: Final = frozenset({"OPENAI_API_KEY"})
+"""A login of its own may be there; then it is told no gateway."""
 
 
 def environment(reader: Reader) -> dict[str, str]:
@@ -26,11 +30,12 @@ def environment(reader: Reader) -> dict[str, str]:
     return found
 
 
-def secrets(reader: Reader) -> tuple[str, ...]:
+def secrets(reader: Reader, login: str) -> tuple[str, ...]:
     """Names of variables of whoever starts it, whose values aish withholds otherwise. Raises SourceError."""
     names = reader.texts("secrets", NAMES_MAX)
+    told = _told(every_vendor=False) - (_LOGIN if login == OWN else frozenset())
     for name in names:
-        _check(reader, name, _told(every_vendor=False), "secrets")
+        _check(reader, name, told, "secrets")
     return names
 
 

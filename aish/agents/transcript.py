@@ -1,8 +1,8 @@
 """What an agent was asked, said, did and was allowed: a file of one JSON object a line, 0600, beside its logs.
 
-Every entry has `time_s` and `kind`: prompt, text, tool, result, thought, question, answer, session, end … A line is
-written at once and whole, so that a reader who follows it never sees half a one, and a kill loses nothing that was
-told.
+Every entry has `time_s` and `kind`: prompt, text, tool, output, result, thought, question, answer, session, end … A
+line is written at once and whole, so that a reader who follows it never sees half a one, and a kill loses nothing
+that was told.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.cli.wanted import limit_options, limits_of
 from aish.client import connect
+from aish.client.finding import outside
 from aish.client.stranger import start_ticks
 from aish.errors import UsageError
 from aish.model.signal_number import signal_number
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
         stop_signal=signal_number(options.stop_signal),
         grace_s=options.grace,
     )
-    with connect(program="adopt") as client:
+    with connect(start=outside(), program="adopt") as client:
         started = client.ask(Started, request)
     if options.json:
         print_json(started)

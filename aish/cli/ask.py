@@ -12,6 +12,7 @@ from aish.cli import asking
 from aish.cli.arguments import Parser, json_option
 from aish.cli.message import message, shown
 from aish.client import connect, launch
+from aish.client.finding import outside
 from aish.errors import AishError, ConflictError, InputError, NotFoundError
 from aish.wire.message import AwaitResponse, Send
 from aish.wire.reply import Mail, Sent
@@ -35,7 +36,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     asked = asking.asked(options)
     by = None if asked.schema is None else schema.of_word(asked.schema, launch.folder())
-    with connect(program="ask") as client:
+    with connect(start=outside(), program="ask") as client:
         text = message(options.words)
         written = None if by is None else json.dumps(by)
         request = Send(token=secrets.token_hex(16), target=options.target, text=text, schema=written)

@@ -8,7 +8,7 @@ from aish.wire.message import Cont
 
 
 def main(argv: list[str]) -> int:
-    parser = Parser("cont", "Let paused processes go on.")
+    parser = Parser("cont", "Let paused and parked processes go on.")
     targets(parser, labels=True, tree=True)
     json_option(parser)
     options = parser.parse_args(argv)

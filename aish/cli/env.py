@@ -19,6 +19,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.cli.standing import USER
 from aish.client import Client, connect
+from aish.client.finding import outside
 from aish.config import folders, private_file
 from aish.errors import ConflictError, RefusedError, StorageError
 from aish.model import client_environ
@@ -52,7 +53,7 @@ def named(made: dict[str, str], clients: str) -> dict[str, str]:
 
 def variables() -> dict[str, str]:
     """The variables themselves. Raises the errors of the daemon, StorageError where the key cannot be kept."""
-    with connect(program="env") as client:
+    with connect(start=outside(), program="env") as client:
         if client.welcome.standing != USER:
             return _own(client.welcome.caller)
         base_url = client.welcome.gateway_url + "/v1"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json
 from aish.client import connect
+from aish.client.finding import outside
 from aish.top import amount, gpus
 from aish.top.main import speaks_unicode
 from aish.top.once import screen_size, styled_line
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
     parser = Parser("gpu", "Show GPUs: what is used, promised and free, by whom, and what waits for memory.")
     json_option(parser)
     options = parser.parse_args(argv)
-    with connect(program="gpu") as client:
+    with connect(start=outside(), program="gpu") as client:
         found = client.ask(GpuList, Gpus())
         names = {} if options.json or not found.gpus else gpus.owner_names(client.ask(View, Snapshot()))
     if options.json:

@@ -17,7 +17,7 @@ from aish.model import exit as exits
 from aish.model.sandbox import DEV
 from aish.model.size import format_bytes
 from aish.report import clean
-from aish.wire import budget
+from aish.wire import budget, window
 from aish.wire.message import History, Inspect
 from aish.wire.reply import Inspected, Runs
 from aish.wire.spec import FailoverPart, LimitPart, SocketPart
@@ -26,7 +26,7 @@ from aish.worktree.naming import LABEL, branch
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from aish.wire.part import RunPart, TrafficPart
+    from aish.wire.part import ProcessPart, RunPart, TrafficPart
 
 HISTORY = ("RUN", "STARTED", "TOOK", "ENDED", "EXIT", "WHY", "WHO")
 _ADDED = ("write", "read", "hide")
@@ -90,6 +90,7 @@ def _show(found: Inspected) -> None:
         ("state", f"{row.state} (lifecycle {row.lifecycle}, ready {row.ready}, activity {row.activity or '-'})"),
         ("holds", ", ".join(row.holds) or "none"),
         ("reason", row.reason),
+        ("parked", _parked(row)),
         ("labels", " ".join(f"{key}={value}" for key, value in sorted(row.labels.items()))),
         ("project", spec.project),
         ("digest", spec.digest),
@@ -133,6 +134,15 @@ def _show(found: Inspected) -> None:
     wide = max(map(len, times), default=0)
     for at, event in zip(times, found.events, strict=True):
         print(f"  {at:>{wide}}  {event.kind:<10} {clean(event.text)}")
+
+
+def _parked(row: ProcessPart) -> str | None:
+    """By which window, since when and until when."""
+    if row.parked is None:
+        return None
+    now_s, parked = time.time(), row.parked
+    until = "not known" if parked.until_s is None else when(parked.until_s, now_s)
+    return f"by {window.name(parked.owner)}, since {when(parked.since_s, now_s)}, until {until}"
 
 
 def _adopted(found: Inspected) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json, print_table
 from aish.client import connect
+from aish.client.finding import outside
 from aish.errors import UsageError
 from aish.model import niceness
 from aish.model.nearest import nearest
@@ -63,7 +64,7 @@ def _new(words: list[str]) -> int:
     if wall_s is not None:
         raise UsageError("--budget wall: a key does not run", hint="it is a limit of a process")
     tokens = parse_count(options.tokens) if options.tokens else tokens
-    with connect(program="key") as client:
+    with connect(start=outside(), program="key") as client:
         made = client.ask(KeyMade, KeyNew(name=options.name, budget_tokens=tokens, budget=part, nice=nice))
     if options.json:
         print_json(made)
@@ -76,7 +77,7 @@ def _list(words: list[str]) -> int:
     parser = Parser("key ls", "List keys, their budgets and use.")
     json_option(parser)
     options = parser.parse_args(words)
-    with connect(program="key") as client:
+    with connect(start=outside(), program="key") as client:
         keys = client.ask(Keys, KeyList()).keys
     if options.json:
         print_json(keys)
@@ -106,7 +107,7 @@ def _revoke(words: list[str]) -> int:
     parser.add_argument("name", metavar="NAME")
     json_option(parser)
     options = parser.parse_args(words)
-    with connect(program="key") as client:
+    with connect(start=outside(), program="key") as client:
         done = client.ask(Done, KeyRevoke(name=options.name))
     if options.json:
         print_json({"target": options.name, "changed": done.changed})

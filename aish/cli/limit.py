@@ -10,6 +10,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.each import each
 from aish.cli.output import print_json, print_table
 from aish.client import connect
+from aish.client.finding import outside
 from aish.errors import UsageError
 from aish.model.moment import written
 from aish.model.nearest import nearest
@@ -102,7 +103,7 @@ def named(target: str) -> str:
 
 
 def _look(target: str, *, as_json: bool) -> int:
-    with connect(program="limit") as client:
+    with connect(start=outside(), program="limit") as client:
         found = client.ask(Budgets, BudgetQuery(target=target))
     if as_json:
         print_json(found)

@@ -10,7 +10,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import connect
 from aish.client.departure import Departure
-from aish.errors import NotRunningError
+from aish.errors import NotRunningError, OutOfReachError
 from aish.report import clean
 from aish.wire.message import Off, Snapshot
 from aish.wire.plain import plain
@@ -30,6 +30,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     try:
         client = connect(start=False, program="off")
+    except OutOfReachError:
+        raise
     except NotRunningError:
         _show(None, options.json)
         return 0

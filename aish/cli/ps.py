@@ -12,7 +12,7 @@ from aish.cli.output import age, exit_word, print_json, print_table, when
 from aish.client import connect
 from aish.client.finding import recorded
 from aish.config import folders
-from aish.errors import NotFoundError, NotRunningError, UsageError
+from aish.errors import NotFoundError, NotRunningError, OutOfReachError, UsageError
 from aish.model import exit as exits
 from aish.model import label, moment, state
 from aish.model.nearest import nearest
@@ -47,6 +47,8 @@ def main(argv: list[str]) -> int:
         with connect(start=_of_the_past(options) and recorded()) as client:
             view = client.ask(View, request)
             rows, alerts = view.processes, view.alerts
+    except OutOfReachError:
+        raise
     except NotRunningError:  # nothing is supervised, which is an answer and no error
         rows, alerts = [], _remnant()
         unsupervised = bool(alerts)

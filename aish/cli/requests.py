@@ -13,6 +13,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.limit import named
 from aish.cli.output import json_line, print_json, print_table, usd_of, when
 from aish.client import connect, follow
+from aish.client.finding import outside
 from aish.errors import UsageError
 from aish.model import moment
 from aish.report import clean
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
     if options.keep_text or options.no_text:
         return _keep(options.who, keep=not options.no_text, as_json=options.json)
     wanted = _wanted(options)
-    with connect(program="requests") as client:
+    with connect(start=outside(), program="requests") as client:
         found = client.ask(RequestList, wanted)
         if options.follow:
             return _follow(client, wanted, found, as_json=options.json)
@@ -88,7 +89,7 @@ def _parser() -> Parser:
 
 
 def _show(number: int, *, as_json: bool) -> int:
-    with connect(program="requests") as client:
+    with connect(start=outside(), program="requests") as client:
         found = client.ask(RequestText, TextQuery(number=number))
     if as_json:
         print_json(found)
@@ -117,7 +118,7 @@ def _keep(who: Sequence[str], *, keep: bool, as_json: bool) -> int:
     """Raises UsageError."""
     if not who and not keep:
         raise UsageError("--no-text of whom?", hint="aish requests --no-text user: of all")
-    with connect(program="requests") as client:
+    with connect(start=outside(), program="requests") as client:
         for target in who:
             client.ask(TextsKept, KeepText(target=named(target), keep=keep))
         found = client.ask(TextsKept, KeepText())

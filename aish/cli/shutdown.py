@@ -6,10 +6,8 @@ import sys
 
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
-from aish.client import connect
-from aish.client.departure import Departure
-from aish.errors import DisconnectedError, NotRunningError
-from aish.wire.message import Shutdown
+from aish.client import Aish
+from aish.errors import NotRunningError, OutOfReachError
 
 
 def main(argv: list[str]) -> int:
@@ -17,27 +15,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--if-idle", action="store_true", help="refuse while something runs")
     json_option(parser)
     options = parser.parse_args(argv)
+    ran = True
     try:
-        client = connect(start=False, program="shutdown")
+        with Aish(start=False, program="shutdown") as client:
+            client.shutdown(force=not options.if_idle)
+    except OutOfReachError:
+        raise
     except NotRunningError:
-        return _ended(False, options.json)
-    try:
-        with Departure(client.welcome.pid) as programs:
-            with client:
-                client.starts = False
-                try:
-                    client.request(Shutdown(force=not options.if_idle))
-                    client.receive()  # the end of the connection is the end of the daemon
-                except (DisconnectedError, NotRunningError):  # also of one that was gone before it said so
-                    pass
-            programs.wait()
+        ran = False
     except KeyboardInterrupt:
         print("aish shutdown: it goes on ending; `aish ps` shows what is left", file=sys.stderr)
         raise
-    return _ended(True, options.json)
-
-
-def _ended(ran: bool, as_json: bool) -> int:
-    if as_json:
+    if options.json:
         print_json({"ran": ran})
     return 0

@@ -11,6 +11,7 @@ from aish.cli import wanted, worktree
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json
 from aish.client import connect, needing
+from aish.client.finding import outside
 from aish.client.stage import not_started
 from aish.config import folders
 from aish.wire.message import Spawn
@@ -42,7 +43,9 @@ def main(argv: list[str]) -> int:
         print(
             f"aish spawn: nothing here holds a limit of {', '.join(started.unheld)}: `aish doctor`", file=sys.stderr
         )
-    if first:
+    if first and not outside():
+        print("aish: it has a supervisor of this sandbox's own, and ends with the sandbox", file=sys.stderr)
+    elif first:
         _tell_of_logout()
     if options.json:
         print_json(started)

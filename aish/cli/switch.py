@@ -42,4 +42,4 @@ def _doubt(model: str) -> None:
     if model not in known and not any("*" in name for name in running):
         near = nearest(model, sorted(known))
         hint = f": did you mean {near}?" if near else ""
-        print(f"aish switch: no model {clean(model)} is here by now{hint}", file=sys.stderr)
+        print(f"aish switch: no model {clean(model)} is here yet{hint}", file=sys.stderr)

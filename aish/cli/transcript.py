@@ -14,7 +14,8 @@ from aish.cli.output import when
 from aish.client import connect, follow
 from aish.client.finding import recorded
 from aish.config import folders
-from aish.errors import NotFoundError, StorageError, UsageError
+from aish.errors import DisconnectedError, NotFoundError, StorageError, UsageError
+from aish.model.kind import AGENT
 from aish.model.state import ENDED
 from aish.report import clean
 from aish.wire.message import Inspect, Wait
@@ -41,26 +42,40 @@ def main(argv: list[str]) -> int:
     with connect(start=recorded(), program="transcript") as client:
         row = client.ask(Inspected, Inspect(target=options.target)).process
         path = keeping.transcript(folders.state(), row.id, client.welcome.epoch)
-        fd = _opened(path, follow=options.follow and row.lifecycle not in ENDED, name=f"{row.name} ({row.id})")
+        lives = row.lifecycle not in ENDED
+        try:
+            fd = _opened(path, follow=options.follow and lives)
+        except FileNotFoundError as error:
+            raise _none(f"{row.name} ({row.id})", yet=lives and row.kind == AGENT) from error
         try:
             start = 0 if options.last is None else follow.last_lines(fd, options.last)
+            told = Told()
             for line in _lines(client, row.id, fd, start, following=options.follow):
-                _show(line, as_json=options.json)
+                _show(line, told, as_json=options.json)
         finally:
             os.close(fd)
     return 0
 
 
-def _opened(path: str, *, follow: bool, name: str) -> int:
-    """Raises NotFoundError, StorageError. Who follows may come before the first entry."""
+def _none(name: str, *, yet: bool) -> NotFoundError:
+    if yet:
+        return NotFoundError(
+            f"{name} has no transcript yet", hint="it has only begun: `aish transcript -f` waits for it"
+        )
+    return NotFoundError(
+        f"{name} has no transcript", hint="agents that aish hosts have one; `aish logs` shows what others wrote"
+    )
+
+
+def _opened(path: str, *, follow: bool) -> int:
+    """Raises FileNotFoundError, StorageError. Who follows may come before the first entry."""
     try:
         if follow:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
             return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError as error:
-        hint = "agents that aish hosts have one; `aish logs` shows what others wrote"
-        raise NotFoundError(f"{name} has no transcript", hint=hint) from error
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise StorageError(f"{path} cannot be read: {error.strerror}") from error
 
@@ -83,11 +98,33 @@ def _lines(client: Client, id_: str, fd: int, start: int, *, following: bool) ->
             if over or follow.reader_left():
                 return
             if client.buffered or follow.wait(growth, [client.fileno()], 1000):
-                client.receive()
-                ended = True
+                try:
+                    client.receive()
+                    ended = True
+                except DisconnectedError:
+                    client.reconnect()
+                    client.send(Wait(target=id_))
 
 
-def _show(line: bytes, *, as_json: bool) -> None:
+class Told:
+    """What a tool printed while it ran, so that its result does not say it once more."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def news(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """The entry, a result with what was not told yet. Pure but for what it keeps."""
+        kind, text = entry.get("kind"), entry.get("text")
+        if kind == "output" and isinstance(text, str):
+            self._text += text
+        elif kind == "result":
+            told, self._text = self._text, ""
+            if told and isinstance(text, str) and text.startswith(told):
+                return {**entry, "text": text[len(told) :]}
+        return entry
+
+
+def _show(line: bytes, told: Told, *, as_json: bool) -> None:
     if as_json:
         print(line.decode("utf-8", "replace"))
         return
@@ -96,7 +133,7 @@ def _show(line: bytes, *, as_json: bool) -> None:
     except ValueError:
         return  # half a line that a kill has left
     if isinstance(entry, dict):
-        print("\n".join(written(entry, time.time())))
+        print("\n".join(written(told.news(entry), time.time())))
 
 
 def written(entry: dict[str, Any], now_s: float) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json, print_table, usd
 from aish.client import choice, connect
+from aish.client.finding import outside
 from aish.errors import UsageError
 from aish.model.nearest import nearest
 from aish.wire.message import Inspect, Snapshot, UsageQuery, WindowList
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
         return _windows(json=options.json)
     by = _by(options.by, options.target)
     since_s = None if options.since is None else time.time() - _age_s(options.since)
-    with connect(program="usage") as client:
+    with connect(start=outside(), program="usage") as client:
         rows = client.ask(UsageTable, UsageQuery(by=by, since_s=since_s)).rows
         if options.target is not None:
             ids = _tree(client, options.target)
@@ -77,7 +78,7 @@ def _tree(client: Client, target: str) -> set[str]:
 
 
 def _windows(*, json: bool) -> int:
-    with connect(program="usage") as client:
+    with connect(start=outside(), program="usage") as client:
         found = client.ask(Windows, WindowList()).windows
     if json:
         print_json(found)
@@ -101,7 +102,7 @@ def print_windows(found: list[WindowPart]) -> None:
             "-" if part.used is None else f"{part.used:.0%}",
             "-" if part.resets_s is None else age(now_s, part.resets_s),
             "-" if part.reserve is None else f"{part.reserve:.0%}",
-            ", ".join(part.held) or "-",
+            _waiting(part),
             part.status or "-",
             age(part.seen_s),
             part.source,
@@ -109,6 +110,10 @@ def print_windows(found: list[WindowPart]) -> None:
         for part in found
     ]
     print_table(_WINDOWS, rows, _RIGHT)
+
+
+def _waiting(part: WindowPart) -> str:
+    return ", ".join([*part.held, *(f"{id} (parked)" for id in part.parked)]) or "-"
 
 
 def _sum(rows: list[UsageRow]) -> UsageRow:

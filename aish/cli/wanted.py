@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from aish.agents.asked import Asked
+from aish.agents.host import invocation
 from aish.agents.host.invocation import is_host
 from aish.cli import asking, confined, inputs, life, worktree
 from aish.client import launch
@@ -113,7 +114,8 @@ def options(parser: Parser) -> None:
         "--when-reserved",
         default=spec.HOLD,
         metavar="WHAT",
-        help="where a usage window is reserved for others: hold (default), or model:NAME answers instead",
+        help="where a usage window is reserved for others: hold (default), park (an agent: it ends for a while), or"
+        " model:NAME answers instead",
     )
     parser.add_argument(
         "--log",
@@ -190,6 +192,8 @@ def spec_of(wanted: Namespace, command: list[str], *, pty: bool = False) -> Spec
         raise UsageError("--budget wall and --timeout are the same", hint="one of them")
     wanted.timeout = wanted.timeout if asked.wall_s is None else asked.wall_s
     wanted.timeout = part.run_timeout_s if wanted.timeout is None else wanted.timeout
+    if wanted.when_reserved == spec.PARK and is_host(part.argv):
+        invocation.check_parks(part.argv)
     part = SpecPart(
         limits=laid_over(limits_of(wanted), part.limits),
         argv=part.argv,

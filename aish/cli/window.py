@@ -8,6 +8,7 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import print_json, print_table
 from aish.cli.usage import print_windows
 from aish.client import connect
+from aish.client.finding import outside
 from aish.errors import NotFoundError, UsageError
 from aish.model.nearest import nearest
 from aish.wire.message import WindowList, WindowSet, WindowUnset
@@ -72,7 +73,7 @@ def _set(words: list[str]) -> int:
         if not equals or not value:
             raise UsageError(f"{word} needs a value", hint=f"such as reserve=40%; {word}=none lifts it")
         changes[word] = value
-    with connect(program="window") as client:
+    with connect(start=outside(), program="window") as client:
         done = client.ask(Done, WindowSet(target=options.target, changes=changes))
         found = client.ask(Windows, WindowList())
     rule = _find(found, options.target)
@@ -91,7 +92,7 @@ def _list(words: list[str]) -> int:
     parser = Parser("window ls", "List all rules over usage windows.")
     json_option(parser)
     options = parser.parse_args(words)
-    with connect(program="window") as client:
+    with connect(start=outside(), program="window") as client:
         rules = client.ask(Windows, WindowList()).rules
     if options.json:
         print_json(rules)
@@ -111,7 +112,7 @@ def _show(words: list[str]) -> int:
     parser.add_argument("target", metavar="NAME")
     json_option(parser)
     options = parser.parse_args(words)
-    with connect(program="window") as client:
+    with connect(start=outside(), program="window") as client:
         found = client.ask(Windows, WindowList())
     rule = _find(found, options.target)
     if rule is None:
@@ -141,7 +142,7 @@ def _unset(words: list[str]) -> int:
     parser.add_argument("target", metavar="NAME")
     json_option(parser)
     options = parser.parse_args(words)
-    with connect(program="window") as client:
+    with connect(start=outside(), program="window") as client:
         done = client.ask(Done, WindowUnset(target=options.target))
     if options.json:
         print_json({"target": options.target, "changed": done.changed})

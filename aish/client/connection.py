@@ -400,6 +400,9 @@ def listening(*, even_stopped: bool = False) -> socket.socket | None:
             raise UnavailableError(why, hint=ONCE_MORE) from None
         return None
     except OSError as error:
+        hidden = finding.out_of_reach()
+        if hidden is not None:
+            raise hidden from error
         raise UnavailableError(f"cannot reach the daemon: {folders.daemon_socket()}: {error.strerror}") from error
 
 

@@ -8,7 +8,8 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.config import folders
-from aish.errors import NotRunningError, UnavailableError
+from aish.errors import NotRunningError, OutOfReachError, UnavailableError
+from aish.model import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,8 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
     """So many seconds to sleep before each attempt; who reached it goes no further. None: no
     attempt, but `aish.client.bringup.start` is to be called.
 
-    Raises NotRunningError (none runs, without `start`), UnavailableError (none gets up in time), StorageError.
+    Raises NotRunningError (none runs, without `start`; OutOfReachError in a sandbox), UnavailableError (none gets up
+    in time), StorageError.
     """
     yield 0.0
     from aish.client import bringup
@@ -58,6 +60,24 @@ def attempts(*, start: bool, patience_s: float) -> Iterator[float | None]:
     )
 
 
+def outside() -> bool:
+    """False in a sandbox that does not reach the supervisor: one that were started in there would know of nothing. It
+    is for who wants to start something."""
+    return sandbox.VARIABLE not in os.environ
+
+
+def out_of_reach() -> OutOfReachError | None:
+    """What is to be told of a supervisor that is not found; None: this is no sandbox that it would be hidden from."""
+    profile = os.environ.get(sandbox.VARIABLE)
+    if profile is None:
+        return None
+    lets = "ask from outside, or have the sandbox let it in: --sandbox-spawn, in a file `spawn: true`"
+    return OutOfReachError(
+        f"the supervisor is not reached from inside this sandbox ({profile})",
+        hint="ask from outside: only bubblewrap could let it in" if sandbox.LANDLOCK in profile else lets,
+    )
+
+
 def recorded() -> bool:
     """Whether a supervisor has ever run here: the next one knows what was supervised, and has its logs."""
     return os.path.exists(os.path.join(folders.state(), folders.TABLE))
@@ -82,5 +102,7 @@ def _bring_up(*, start: bool) -> Iterator[None]:
         return
     if start or bringup.broke_off():
         yield None
+    elif (why := out_of_reach()) is not None:
+        raise why
     else:
         raise NotRunningError("the daemon is not running", hint="nothing is supervised; `aish spawn` starts it")

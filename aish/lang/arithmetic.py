@@ -92,7 +92,10 @@ def _key(subscript: str) -> Key:
 
     def key(rt: Runtime, array: Array) -> int | str:
         if expression is not None and not array.associative:
-            return expression(rt)
+            try:
+                return expression(rt)
+            except ExpressionError as error:
+                raise rt.subscript_error(subscript, error.message) from None
         from aish.lang import subscripts
 
         return subscripts.key_of(rt, array, subscript)
@@ -136,7 +139,7 @@ class _Climber:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise ExpressionError(f"nested more than {MAX_DEPTH} levels deep")
-        name = self.peek()
+        name, begin = self.peek(), self.pos
         left = self.operand()
         while True:
             op = self.peek()
@@ -146,7 +149,7 @@ class _Climber:
                 self.stream[self.pos : self.pos + 1] = [op[0], op[0]]
                 continue
             if least <= 2 and (op == "=" or op in _ASSIGNING):
-                if not _is_place(name) or self.stream[self.pos - 1] is not name:
+                if not _is_place(name) or self.pos != begin + 1:
                     raise ExpressionError("only a variable can be assigned to")
                 self.pos += 1
                 value = self.expression(2)

@@ -141,9 +141,20 @@ def tokens(text: str, holes: Holes | None = None) -> list[Lexeme]:
                     break
             else:
                 raise ExpressionError(f"'{char}' does not belong into arithmetic")
+            if op in ("++", "--") and not _steps(found, text[pos + 2 :]):
+                op = char
             found.append(op)
             pos += len(op)
     return found
+
+
+def _steps(before: list[Lexeme], rest: str) -> bool:
+    """Whether ++ or -- between these has a variable on one side; else it is a sign, and perhaps another one."""
+    last = before[-1] if before else None
+    if isinstance(last, Subscripted) or (isinstance(last, str) and last[0] in NAME):
+        return True
+    following = rest.lstrip(" \t\n\r")[:1]
+    return following == "\0" or (following in NAME and not following.isdecimal() and following != "")
 
 
 def _bracket_end(text: str, pos: int) -> int:

@@ -88,7 +88,8 @@ def _lengthened(parts: list[Node], text: str) -> str:
         return text
     rest = text.lstrip(_NAME)
     if rest != text:
-        parts[-1] = Parameter(last.start, last.end, last.name + text[: len(text) - len(rest)])
+        name = last.name + text[: len(text) - len(rest)]
+        parts[-1] = Parameter(last.start, last.start + 1 + len(name), name)
     return rest
 
 

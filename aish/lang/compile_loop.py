@@ -59,7 +59,7 @@ def _one_of_three(src: Source, node: Counting, part: Arithmetic | None) -> Value
 
 def _failed(rt: Runtime, error: ExpansionError) -> int:
     """An expression without a value is a command that fails, unless it may not be unset."""
-    if error.fatal:
+    if error.fatal or error.discards:
         raise error
     rt.report(error)
     return 1

@@ -261,7 +261,9 @@ def _otherwise(src: Source, node: Parameter, word: Text) -> Text:
 
     def assign(rt: Runtime) -> str:
         if not is_name(variable) or is_list(node):
-            raise ExpansionError(f"${name}: cannot assign in this way", site.source, site.start, site.end)
+            error = ExpansionError(f"${name}: cannot assign in this way", site.source, site.start, site.end)
+            error.exit_status = 2 if node.index is not None else 1  # type: ignore[misc]  # as bash has it
+            raise error
         value = word(rt)
         try:
             if element is None:
@@ -337,7 +339,7 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
         first = True
         for value in found(rt):
             if not first:
-                pieces.append((BREAK, ""))
+                pieces.append((BREAK, " " if kind == "@" else joiner))
             first = False
             pieces.append((piece_kind, value))
 

@@ -176,6 +176,8 @@ def _duplicate(node: Redirect, target: Text, fd: int) -> Apply:
             close(fd)
         elif source.isdecimal() and source.isascii() and len(source) < 10:
             number = int(source)
+            if number == fd and fd > 2:  # nothing is done, nothing is asked
+                return
             keep(fd, saved)
             copy(number, fd)
             if source != word and number != fd:  # >&3- moves it

@@ -41,11 +41,6 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
         except CommandError as error:
             rt.complain(f"[[: {error.message}", hint=error.hint)
             status = 2
-        except ExpansionError as error:
-            if error.fatal or not error.message.startswith("arithmetic"):
-                raise
-            rt.report(error)
-            status = 1
         rt.status, rt.pipe_status = status, None
         if status and rt.errexit and not tested:
             rt.failed(status)
@@ -185,4 +180,14 @@ def _arithmetic(src: Source, node: TestBinary) -> Compare:
 
     first, second = Site(src, node.left.start, node.left.end), Site(src, node.right.start, node.right.end)
     check = BINARY[node.op]
-    return lambda rt, a, b: check(str(evaluate(rt, a, first)), str(evaluate(rt, b, second)))
+
+    def compare(rt: Runtime, a: str, b: str) -> bool:
+        try:
+            return check(str(evaluate(rt, a, first)), str(evaluate(rt, b, second)))
+        except ExpansionError as error:
+            if error.fatal or not error.message.startswith("arithmetic"):
+                raise
+            rt.report(error)
+            return False
+
+    return compare

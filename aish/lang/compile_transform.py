@@ -37,16 +37,7 @@ def text(src: Source, node: Parameter) -> Text:
         return _substring(src, node)
     if op in ("@A", "@a"):
         return _description(src, node)
-    prepare = transform(src, node)
-    if op[0] in "@/":
-        return _if_set(src, node, prepare)
-    value = compile_parameter.required(src, node)
-
-    def run(rt: Runtime) -> str:
-        found = value(rt)
-        return prepare(rt)(found)
-
-    return run
+    return _if_set(src, node, transform(src, node))
 
 
 def _if_set(src: Source, node: Parameter, prepare: Prepare) -> Text:

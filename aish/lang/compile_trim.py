@@ -25,7 +25,7 @@ def text(src: Source, node: Parameter) -> Text:
 
     def run(rt: Runtime) -> str:
         found = value(rt)
-        return prepare(rt)(found)
+        return prepare(rt)(found) if found else ""  # its pattern is not expanded for nothing, as in bash
 
     return run
 

@@ -85,8 +85,10 @@ def _comparison(parser: Compounds) -> Node:
     first = parser.tok
     left = _operand(parser)
     tok = parser.tok
-    if first.text in UNARY and tok.kind is WORD and tok.text not in BINARY and tok.text != "]]":
-        operand = _operand(parser)
+    if first.text in UNARY:
+        operand = _operand(parser) if tok.kind is WORD and tok.text != "]]" else None
+        if operand is None:
+            parser.unexpected(f"an operand of {first.text}")
         return TestUnary(first.start, operand.end, first.text, operand)
     if (tok.kind is WORD and tok.text in BINARY) or (tok.kind is OPERATOR and tok.text in ("<", ">")):
         if tok.text == "=~":
@@ -99,8 +101,6 @@ def _comparison(parser: Compounds) -> Node:
         return TestBinary(left.start, right.end, tok.text, left, right)
     if tok.kind is WORD and tok.text != "]]":
         parser.unexpected("an operator of [[")
-    if first.text in UNARY and tok.kind is WORD:
-        parser.unexpected(f"an operand of {first.text}")
     return TestUnary(left.start, left.end, "-n", left)
 
 

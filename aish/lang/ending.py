@@ -5,6 +5,7 @@ from __future__ import annotations
 from aish.error import AishError
 from aish.lang import signals
 from aish.lang.control import Break, Continue, Exit, Interrupted, Return, status_of
+from aish.lang.source import ExpansionError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
     except AishError as error:
         rt.report(error)
         status = status_of(error)
+        ends = isinstance(error, ExpansionError) and (error.fatal or rt.posix)
+        if ends and rt.from_string and not (rt.in_subshell or rt.exits):
+            status = 127  # bash's, for the end of `-c` by an expansion
     except Exception as error:  # noqa: BLE001 -- the edge of a process: told, and the status says it
         status = rt.report_fault(error)
     return rt.run_exit_trap(status)

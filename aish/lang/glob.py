@@ -22,7 +22,7 @@ def expand(rt: Runtime, pattern: str) -> list[str]:
     """The existing paths that match, sorted; [] if there are none."""
     walk = _Walk(rt)
     slashes = len(pattern) - len(pattern.lstrip("/"))
-    walk.below("/" * slashes, _split(pattern[slashes:]), 0)
+    walk.below("/" * slashes, _without_doubles(_split(pattern[slashes:]), walk.extended), 0)
     found = walk.found
     ignored = rt.values.get("GLOBIGNORE")
     if ignored:
@@ -45,6 +45,14 @@ def _split(pattern: str) -> list[str]:
         else:
             parts[-1] += piece
     return parts if not level else pattern.replace("\\/", "/").split("/")
+
+
+def _without_doubles(parts: list[str], extended: bool) -> list[str]:
+    """Behind the first part that is a pattern, several slashes are one, as in bash."""
+    if "" not in parts[1:-1]:
+        return parts
+    first = next((at for at, part in enumerate(parts) if is_magic(part, extended)), len(parts))
+    return [part for at, part in enumerate(parts) if part or at <= first or at == len(parts) - 1]
 
 
 def _not_ignored(rt: Runtime, paths: list[str], ignored: str) -> list[str]:

@@ -266,7 +266,9 @@ class Parser(Compounds):
                 return self._function_keyword()
             case "coproc":
                 return self._coprocess()
-            case _:  # `in` and `]]` mean something only where they are expected
+            case "in" | "!":  # `!` stands before a pipeline, not in it
+                self.unexpected("a command")
+            case _:  # `]]` means something only where it is expected
                 return self.simple()
 
     def _coprocess(self) -> Coprocess:
@@ -307,6 +309,8 @@ class Parser(Compounds):
                 continue
             if self.aliases:
                 self.replace_argument() if words else self.replace_alias()
+                if self.tok is not tok and self.tok.kind is not WORD:
+                    continue  # a redirection perhaps
                 tok = self.tok
             if tok.kind is not WORD or tok.word is None:
                 break

@@ -218,6 +218,7 @@ class Runtime:
         self.vars.set("IFS", " \t\n")
         self.vars.set("OPTIND", "1")
         self.values["PPID"] = str(os.getppid())
+        self.vars.attributes["PPID"] = "i"
         self.vars.protect("PPID")
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
@@ -311,6 +312,12 @@ class Runtime:
         environment = self.vars.environment()
         environment["_"] = path
         return environment
+
+    def subscript_error(self, subscript: str, reason: str) -> ExpansionError:
+        """The error of a subscript that has no value."""
+        error = self.expansion_error(f"[{subscript[:40]}]: {reason}")
+        error.discards = True
+        return error
 
     # ---------------------------------------------------------------------------------------- output
 

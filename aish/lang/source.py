@@ -125,11 +125,13 @@ class ExpansionError(ScriptError):
     """A word could not be expanded: arithmetic without a value, a readonly variable, a form that is not known.
 
     It ends the complete command that it happens in, as in bash; with `fatal` (unset under `set -u`, ${x:?}), or
-    in posix mode, it ends a non-interactive shell. At the prompt it ends the line.
+    in posix mode, it ends a non-interactive shell. At the prompt it ends the line. `discards`: also where a command
+    (((..)), let) has a status for its own expression without a value; it was in a subscript.
     """
 
     exit_status = 1
     fatal = False
+    discards = False
 
 
 def unset_error(name: str, site: Site) -> ExpansionError:

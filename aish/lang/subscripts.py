@@ -163,7 +163,8 @@ def key_of(rt: Runtime, array: Array, subscript: str) -> int | str:
 
 
 def number(rt: Runtime, subscript: str) -> int:
-    """An indexed array's subscript is arithmetic. Raises CommandError."""
+    """An indexed array's subscript is arithmetic. Raises CommandError, and ExpansionError where it is none: that ends
+    more than the built-in which met it, as in bash."""
     from aish.lang.arithmetic import compiled
     from aish.lang.arithmetic_tokens import ExpressionError, constant
 
@@ -173,7 +174,7 @@ def number(rt: Runtime, subscript: str) -> int:
             text = subscript if _PLAIN.issuperset(subscript) else _expanded(rt, subscript)
             value = compiled(text)(rt)
     except ExpressionError as error:
-        raise SubscriptError(f"[{subscript[:40]}]: {error.message}") from None
+        raise rt.subscript_error(subscript, error.message) from None
     return value
 
 

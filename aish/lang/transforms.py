@@ -25,7 +25,7 @@ def replace(text: str, pattern: str, template: Template, how: str) -> str:
     if literal is not None:
         return text.replace(literal, filled(template, literal), -1 if how == "//" else 1)
     if not text:
-        return filled(template, "") if matcher.matches("") else ""
+        return filled(template, "") if pattern[0] == "*" and matcher.matches("") else ""
     return _replace_each(text, pattern, template, how == "//")
 
 
@@ -49,7 +49,7 @@ def _replace_each(text: str, pattern: str, template: Template, every: bool) -> s
     """
     matcher = compiled(pattern)
     starred = pattern[0] == "*"
-    anywhere = compiled("*" + pattern) if "*" in pattern and not starred else None
+    anywhere = compiled("*" + pattern) if "*" in pattern and not starred and not matcher.matches("") else None
     done: list[str] = []
     pos = begin = 0
     size = len(text)
@@ -59,14 +59,15 @@ def _replace_each(text: str, pattern: str, template: Template, every: bool) -> s
             if len(anywhere.without_prefix(rest, False)) == len(rest):
                 break
         length = matcher.longest(text, pos)
-        if length <= 0:
+        if length < 0:
             if starred:  # what a later beginning matched, this one would have
                 break
             pos += 1
             continue
         done.append(text[begin:pos])
         done.append(filled(template, text[pos : pos + length]))
-        pos = begin = pos + length
+        begin = pos + length
+        pos = max(begin, pos + 1)  # nothing was matched: the character here stays
         if not every:
             break
     done.append(text[begin:])

@@ -32,6 +32,7 @@ _QUOTED_STOPS = {
     IN_BRACES: frozenset("}\"$`\\'"),
     IN_DOCUMENT: frozenset("$`\\"),
 }
+_BLANKS = frozenset(" \t\n")
 _ESCAPED = {IN_STRING: '$`"\\', IN_BRACES: '$`"\\}', IN_DOCUMENT: "$`\\"}
 
 _ANSI = {
@@ -297,6 +298,8 @@ def find_tilde(parts: list[Node]) -> list[Node]:
         if len(parts) > 1:
             return parts
         end = len(text)
+    if not _BLANKS.isdisjoint(text[:end]):  # in ${x-~ y}: nobody's name
+        return parts
     tilde = Tilde(first.start, first.start + end, text[1:end])
     rest: list[Node] = [Literal(tilde.end, first.end, text[end:])] if end < len(text) else []
     return [tilde, *rest, *parts[1:]]

@@ -33,13 +33,13 @@ KEY_NAMES: Final = (
 
 def withdrawn(base_url: str, key: str, environ: Mapping[str, str]) -> dict[str, str | None]:
     """What takes our addresses and our key out of that environment, for who asks a vendor by a login of its own.
-    What the person has set stays."""
+    What the person has set stays. `key` "": it has none."""
     urls = {base_url, _origin(base_url)}
     told = {**variables(base_url, "", "all"), **variables(base_url, "", AZURE)}
     made: dict[str, str | None] = {name: None for name in told if environ.get(name) in urls}
-    made |= {name: None for name in KEY_NAMES if key in environ.get(name, "")}
+    made |= {name: None for name in KEY_NAMES if key and key in environ.get(name, "")}
     if ANTHROPIC_HEADERS in environ:
-        others = [line for line in other_headers(environ[ANTHROPIC_HEADERS]) if key not in line]
+        others = [line for line in other_headers(environ[ANTHROPIC_HEADERS]) if not key or key not in line]
         made[ANTHROPIC_HEADERS] = "\n".join(others) or None
     return made
 

@@ -29,6 +29,7 @@ TIMEOUT: Final = "timeout"  # it ran longer than it may
 NEEDS: Final = "needs"  # what it waits for has failed, or did not come in time
 GROUP: Final = "group"  # stopped since another of its group failed
 PARENT: Final = "parent"  # it belongs to a process that has ended
+PARKED: Final = "parked"  # a usage window is reserved for others: it goes on when that has room
 WRAPUP: Final = "wrapup"  # it was asked for a last message, and had its time to say it
 HANDED_BACK: Final = "handed-back"  # `aish off`: it lives on, and nobody here will see how it ends
 REASONS: Final = (
@@ -54,6 +55,7 @@ REASONS: Final = (
     RESTARTED,
     GROUP,
     PARENT,
+    PARKED,
     WRAPUP,
     HANDED_BACK,
 )
@@ -61,8 +63,8 @@ REASONS: Final = (
 TOLD: Final = (CANCELLED, BUDGET, LIMIT, REFUSED, LOOP, AUTH, UPSTREAM)
 """Those that a process may tell of its own end: the supervisor's own word, where it has one, goes before."""
 
-WANTED: Final = (CANCELLED, RESTARTED, GROUP, PARENT, WRAPUP, HANDED_BACK)
-"""Why it ended where somebody, its group or its parent had it end: no failure of its own."""
+WANTED: Final = (CANCELLED, RESTARTED, GROUP, PARENT, PARKED, WRAPUP, HANDED_BACK)
+"""Why it ended where somebody, its group, its parent or a usage window had it end: no failure of its own."""
 
 
 class Exit:

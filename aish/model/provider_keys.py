@@ -15,6 +15,8 @@ PROVIDER_KEYS: Final = frozenset(
         "AZURE_OPENAI_API_KEY",
         "CEREBRAS_API_KEY",
         "CLAUDE_CODE_OAUTH_TOKEN",
+        "CODEX_ACCESS_TOKEN",
+        "CODEX_API_KEY",
         "CO_API_KEY",
         "COHERE_API_KEY",
         "DASHSCOPE_API_KEY",

@@ -26,5 +26,8 @@ GATEWAY: Final = "gateway"
 PROXY: Final = "proxy"
 """Doors: what answers on the loopback of a network that a sandbox has to itself."""
 
+VARIABLE: Final = "AISH_SANDBOXED"
+"""The profile, and the tier where that keeps it so: for programs in one that does not reach the supervisor."""
+
 PATHS_MOST: Final = 64
 HOSTS_MOST: Final = 256

@@ -46,3 +46,5 @@ MOST_KEPT: Final = 32
 MOST_BACKLOG: Final = 65535
 OBSERVED: Final = ("codex",)
 HOLD: Final = "hold"
+PARK: Final = "park"
+RESERVED_HINT: Final = "expected hold, park or model:NAME"

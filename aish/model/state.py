@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Final, Literal
 
     Lifecycle = Literal[
-        "scheduled", "queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"
+        "scheduled", "queued", "starting", "running", "stopping", "backoff", "parked", "exited", "failed", "lost"
     ]
     Ready = Literal["yes", "no", "unknown"]
     Hold = Literal["user", "budget", "memory", "operator"]
@@ -28,11 +28,12 @@ STARTING: Final = "starting"  # intent is journaled, the holder may or may not h
 RUNNING: Final = "running"
 STOPPING: Final = "stopping"  # stop signal sent, grace running
 BACKOFF: Final = "backoff"  # waits to be restarted
+PARKED: Final = "parked"  # ended for a while: a usage window is reserved for others
 EXITED: Final = "exited"  # ended, exit status known; or somebody stopped it before it was started
 FAILED: Final = "failed"  # could not be started, or was restarted too often
 LOST: Final = "lost"  # ended or alive, nobody can tell which status it left
 
-LIFECYCLES: Final = (SCHEDULED, QUEUED, STARTING, RUNNING, STOPPING, BACKOFF, EXITED, FAILED, LOST)
+LIFECYCLES: Final = (SCHEDULED, QUEUED, STARTING, RUNNING, STOPPING, BACKOFF, PARKED, EXITED, FAILED, LOST)
 ENDED: Final = frozenset({EXITED, FAILED, LOST})
 
 YES: Final = "yes"
@@ -75,6 +76,7 @@ WORDS: Final = (
     "held",  # hold: operator
     "stopping",
     "backoff",
+    "parked",
     "exited",
     "failed",
     "lost",
@@ -95,7 +97,7 @@ def activity(metered: Activity | None, told: Activity | None, *, asks: bool) -> 
 def word(lifecycle: Lifecycle, ready: Ready, holds: AbstractSet[Hold], activity: Activity | None) -> str:
     """The one word for a state, in ps, top and --json alike; always one of `WORDS`."""
     match lifecycle:
-        case "scheduled" | "queued" | "starting" | "stopping" | "backoff" | "exited" | "failed" | "lost":
+        case "scheduled" | "queued" | "starting" | "stopping" | "backoff" | "parked" | "exited" | "failed" | "lost":
             return lifecycle
         case "running":
             if holds:

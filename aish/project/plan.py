@@ -103,6 +103,8 @@ def step(wanted: Wanted, row: ProcessPart | None, specs: Mapping[str, SpecPart],
         if _done(row) and wanted.spec.restart != "always" and not again:
             return found(KEEP, "done: it has ended successfully")
         return found(AGAIN, f"it has {_ended(row)}")
+    if row.parked is not None and row.parked.stranded:
+        return found(RESTART, "it is parked, and its environment went with the machine's last start")
     if row.lifecycle == state.STOPPING and unchanged:
         return found(RESTART, "it is just being stopped")
     if unchanged:

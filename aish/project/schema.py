@@ -224,8 +224,8 @@ _ENTRY: Final = (
     ),
     Key(
         "when_reserved",
-        Text('"hold" or "model:NAME"', r"hold|model:.+"),
-        "Where a usage window is reserved for others: hold its requests, or have another model answer them.",
+        Text('"hold", "park" or "model:NAME"', r"hold|park|model:.+"),
+        "Where a usage window is reserved for others: hold its requests, park it, or have another model answer them.",
         "hold",
     ),
     Key("group", Either(_GROUP, MEMBER), "Of [groups]: whom its failure restarts."),

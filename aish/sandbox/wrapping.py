@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from aish.errors import UnavailableError
-from aish.model.sandbox import BWRAP, NONE
+from aish.model.sandbox import BWRAP, NONE, VARIABLE
 from aish.sandbox import order, outlets, tier
 from aish.sandbox.profile import plan
 from aish.sandbox.settle import settle
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aish.sandbox.profile import Plan
     from aish.sandbox.tier import Holding
     from aish.wire.sandbox import SandboxPart
+
+_VARIABLE: Final = os.fsencode(VARIABLE)
 
 
 class Wanted(NamedTuple):
@@ -40,6 +42,12 @@ class Wrapping(NamedTuple):
         part = settle(part, wanted.cwd, wanted.env, _program(wanted), self.around)
         cwd = os.path.realpath(wanted.cwd)  # where it is, by whatever name: links on the way are not there inside
         return plan(part, cwd, self.around, own, gpu=wanted.gpu)
+
+    def _kept_out(self, part: SandboxPart) -> str | None:
+        """By what its programs do not reach the supervisor; None: they do."""
+        if self.holding.tier != BWRAP:
+            return f"{part.profile}, {self.holding.tier}"
+        return None if part.spawn else part.profile
 
     def order(
         self,
@@ -69,7 +77,7 @@ class Wrapping(NamedTuple):
             self.holding,
             plan,
             argv=wanted.argv,
-            env=env,
+            env=_marked(env, self._kept_out(part)),
             candidates=wanted.candidates,
             folder=own[0],
             ports=to.ports,
@@ -80,6 +88,11 @@ class Wrapping(NamedTuple):
 def unavailable(holding: Holding) -> UnavailableError:
     why = "; ".join(f"{name}: {text}" for name, text in holding.why_not)
     return UnavailableError(f"no sandbox holds here ({why})", hint=tier.INSTALL)
+
+
+def _marked(env: Sequence[bytes], by: str | None) -> list[bytes]:
+    kept = [entry for entry in env if entry.partition(b"=")[0] != _VARIABLE]
+    return kept if by is None else [*kept, _VARIABLE + b"=" + os.fsencode(by)]
 
 
 def _program(wanted: Wanted) -> bytes:

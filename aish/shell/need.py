@@ -7,12 +7,6 @@ import os
 _MOST_BYTES = 512
 
 
-def need_you(runtime_folder: str) -> str:
-    """ "2 need you", or nothing: also where no daemon keeps the file true."""
-    asks = figures(runtime_folder).get("asks", 0)
-    return "" if not asks else "1 needs you" if asks == 1 else f"{asks} need you"
-
-
 def figures(runtime_folder: str) -> dict[str, int]:
     """The file's words; none where no daemon keeps it true."""
     try:

@@ -27,12 +27,14 @@ GROUP: Final = "aish.agent_adapter"
 
 Permissions = Literal["ask", "allow", "deny"]
 """What becomes of a permission that the program asks for: a person is asked, or it is answered so."""
-Login = Literal["gateway", "own"]
+Login = Literal["gateway", "own", "client"]
 """With whose login models are asked: by the process's own key and the models of the gateway, or by the login that the
-program has itself (a subscription)."""
+program has itself, as its adapter's `own_login` says (a subscription) or through the gateway, untouched, with the
+process's key beside it (`client`): its model is one with `--login client` there."""
 Meter = Literal["metered", "observed", "none"]
 """How the use of a program's own login is known: its requests pass the gateway, the logs of its sessions are read
 after the fact, or not at all."""
+METERED: Final = "metered"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,11 @@ class Host(Protocol):
     """Private, empty, and gone when the turn is over: for settings files and the like."""
     conversation: bytes | None
     """What `keep` was given last, or was given where the agent has gone back to, or begun from; None: a new one."""
+    midway: bytes | None
+    """What `keep_midway` was given last in this very turn, which then did not come to its end: it goes on from there.
+    None: it begins."""
+    keeps_midway: bool
+    """Whether `keep_midway` is of use: the agent may be parked."""
 
     async def start(self, command: Command) -> Program:
         """In the agent's sandbox, if it has one: what an adapter starts by itself is not. Raises NotFoundError where
@@ -205,6 +212,11 @@ class Host(Protocol):
         that."""
         ...
 
+    def keep_midway(self, conversation: bytes) -> None:
+        """The conversation in the middle of the turn, where everything that was begun has its result. Raises
+        StorageError, LimitError."""
+        ...
+
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         """An entry of the transcript: "tool", "result", "thought" …; text and questions are entered by themselves."""
         ...
@@ -223,8 +235,8 @@ class AgentAdapter(Protocol):
     """May have `own_keys`, too: variables with provider keys, else withheld, that its own login may be in; and
     `keeps_sessions`, False where it cannot go on with a conversation by its session; and `keeps_conversation`, True
     where it uses `Host.keep`; and `keeps_newest_only`, True where what it has kept is of no use any more as soon as
-    its program goes on with the same session; and `answers_by_schema`, True where its answer is a JSON object by the
-    schema that `Task.acting` has."""
+    its program goes on with the same session; and `passes_login`, True where it knows the login `client`; and
+    `answers_by_schema`, True where its answer is a JSON object by the schema that `Task.acting` has."""
 
     name: str
     program: str

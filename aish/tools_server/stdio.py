@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import select
 import signal
-import stat
 import sys
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -17,6 +17,7 @@ from mcp.server.stdio import stdio_server
 
 from aish.client import AsyncAish
 from aish.client.aio_wait import writable
+from aish.client.finding import outside
 from aish.errors import AishError
 from aish.tools.desk import Desk
 from aish.tools_server.server import ToolsServer
@@ -33,8 +34,6 @@ LINE_BYTES: Final = 16 << 20
 _PIECE_BYTES: Final = 4096
 """What a pipe takes at once where it takes anything (PIPE_BUF)."""
 _LEAVE_S: Final = 2.0
-_WAITABLE: Final = (stat.S_ISFIFO, stat.S_ISSOCK, stat.S_ISCHR)
-"""What a loop can wait for; a file is read and written as it is."""
 
 
 class Input:
@@ -98,7 +97,7 @@ async def serve(*, version: str, read_only: bool, wanted: Scope | None, ends: bo
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    aish = AsyncAish(program="mcp")  # looks for the supervisor, or starts it, when a tool needs it
+    aish = AsyncAish(start=outside(), program="mcp")  # looks for the supervisor, or starts it, when a tool needs it
     desk = Desk(aish, wanted=wanted)
     server = ToolsServer(desk, version=version, read_only=read_only).served()
     try:
@@ -152,5 +151,10 @@ def _claimed() -> tuple[int, int]:
 
 
 def _waitable(fd: int) -> bool:
-    mode = os.fstat(fd).st_mode
-    return any(kind(mode) for kind in _WAITABLE)
+    """Whether a loop can wait for it. A file and /dev/null are read and written as they are: epoll_ctl(2), EPERM."""
+    with select.epoll() as epoll:
+        try:
+            epoll.register(fd, 0)
+        except PermissionError:
+            return False
+    return True

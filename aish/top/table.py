@@ -26,7 +26,9 @@ MIN_NAME: Final = 9
 MAX_NAME: Final = 32
 _STATE_STYLES: Final[dict[str, Style]] = (
     dict.fromkeys(("generating", "tool", "running", "ready"), GOOD)
-    | dict.fromkeys(("needs-input", "paused", "over-budget", "out-of-memory", "held", "backoff", "waiting"), WARN)
+    | dict.fromkeys(
+        ("needs-input", "paused", "over-budget", "out-of-memory", "held", "backoff", "parked", "waiting"), WARN
+    )
     | dict.fromkeys(("queued", "starting", "loading", "stopping"), NOTE)
     | dict.fromkeys(("failed", "lost"), BAD)
     | dict.fromkeys(("idle", "asleep", "exited"), FAINT)

@@ -24,7 +24,7 @@ from aish.wire.message import (
     WindowSet,
     WindowUnset,
 )
-from aish.wire.part import Part, SessionPart, TokensPart
+from aish.wire.part import ParkedPart, Part, SessionPart, TokensPart
 from aish.wire.reply import Reply
 from aish.wire.spec import BudgetPart, FailoverPart, LastWordPart, RoutePart
 
@@ -62,6 +62,8 @@ class Member(Part, frozen=True, kw_only=True):
     """It has ended, and there are no others: SessionsRead when they are read to the end."""
     when_reserved: str = "hold"
     """See aish.wire.spec.SpecPart."""
+    parked: ParkedPart | None = None
+    """It has ended until that window has room for it: to be told by Room."""
     switched: str | None = None
     """The model that answers it, whatever it asks for; vectors are still those of the model that was asked."""
     background: bool = False
@@ -158,6 +160,8 @@ class Hold(Message, frozen=True, kw_only=True):
     budget: float
     until_s: float | None = None
     """When it goes on by itself at the latest, as far as is known."""
+    login: str = ""
+    """Of a window: a mark of the login whose it is."""
 
 
 class Release(Message, frozen=True, kw_only=True):
@@ -294,8 +298,16 @@ class Told(Message, frozen=True, kw_only=True):
     reply: Reply
 
 
+class Room(Message, frozen=True, kw_only=True):
+    """A usage window has room again for a process that is parked. Not durable: told again as long as that is so."""
+
+    id: str
+    since_s: float
+    """Since when it was parked: another parking of it is not meant."""
+
+
 Durable = (
     Hold | Release | Warn | Exceeded | LastSaid | Settled | Served | Readiness | Resting | FellBack | SessionsRead
 )
 """Events: numbered, and told until they are acknowledged."""
-FromGateway = Durable | ActivityNote | Need | Told
+FromGateway = Durable | ActivityNote | Need | Room | Told

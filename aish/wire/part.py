@@ -67,6 +67,23 @@ class TrafficPart(Part, frozen=True, kw_only=True):
     received_bytes: int = 0
 
 
+class ParkedPart(Part, frozen=True, kw_only=True):
+    """By which usage window a process is held, or ended for a while. `what`, `used` and `budget`: as Hold tells them,
+    parts of the window. Times are seconds since the epoch."""
+
+    owner: str
+    login: str = ""
+    """A mark of the login whose window it is; "": that of the model's key."""
+    what: str
+    used: float
+    budget: float
+    until_s: float | None = None
+    """When the window begins anew, or the rule's hours end; None: nobody knows."""
+    since_s: float
+    stranded: bool = False
+    """Its environment went with the machine's last start: it goes on when it is given another one."""
+
+
 class ProcessPart(Part, frozen=True, kw_only=True):
     """One row of ps and top. None: unknown or not applicable. Times are seconds since the epoch."""
 
@@ -114,6 +131,8 @@ class ProcessPart(Part, frozen=True, kw_only=True):
     """What it uses of models is not metered by the gateway: it is observed, in logs of that kind."""
     sandbox: str | None = None
     """The profile of its sandbox."""
+    parked: ParkedPart | None = None
+    """It is ended for a while, or is being so."""
     sent_bytes: int | None = None
     """To hosts, through the egress proxy; None: it has no way out by that, so nothing of it is counted."""
     received_bytes: int | None = None
@@ -320,6 +339,8 @@ class WindowPart(Part, frozen=True, kw_only=True):
     """Who has a share now -> about which part of the window it has used; None: that cannot be told."""
     held: list[str] = []
     """Processes and keys that wait for it."""
+    parked: list[str] = []
+    """Processes that are ended until it has room."""
 
 
 class WindowRulePart(Part, frozen=True, kw_only=True):

@@ -295,8 +295,8 @@ class SpecPart(Part, frozen=True, kw_only=True):
     """"codex": its requests do not pass the gateway (its login cannot be led there); what it uses is read in the logs
     of its sessions, after the fact."""
     when_reserved: str = "hold"
-    """Where what is left of a usage window is reserved for others: "hold" its requests, or "model:NAME" answers them
-    instead."""
+    """Where what is left of a usage window is reserved for others: "hold" its requests, "park" it until there is
+    room (an agent that keeps its conversation), or "model:NAME" answers them instead."""
     model: str | None = None
     """The model that an agent uses (None: the default), or that a model process serves."""
     restart: str = "never"

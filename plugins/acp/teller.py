@@ -1,9 +1,11 @@
-"""What the host is told of a turn: text as it comes, thoughts joined, each call of a tool and its result once."""
+"""What the host is told of a turn: its last text as the answer, thoughts joined, each call of a tool and its result
+once."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from aish.agents.host.last_text import LastText
 from aish.model import state
 from aish.plugins.acp import update as u
 from aish.plugins.acp.call import Call
@@ -25,9 +27,8 @@ class Teller:
         self._thought: list[str] = []
         self._thought_chars = 0
         self._calls: dict[str, Call] = {}
-        self._said = False
-        self._parted = False
-        """Something was done since the last text: the next begins a paragraph."""
+        self._last = LastText(host)
+        """The answer, if no tool follows it: the protocol does not say which text that is."""
         self._plan = ""
         self._usage: u.Usage | None = None
         self.denied: str | None = None
@@ -65,6 +66,7 @@ class Teller:
     def wanted(self, call: Call) -> None:
         """A person is asked whether it may run: all that is known of it is entered before the question."""
         self.flush()
+        self._last.followed()
         self._enter(call)
 
     def answered(self, call: Call, *, allowed: bool) -> None:
@@ -82,16 +84,15 @@ class Teller:
         self.flush()
         for call in self._calls.values():
             self._enter(call)
+        if self._last.text:
+            self._host.text(self._last.text)
 
     # --- each kind ------------------------------------------------------------------------------------------------
 
     def _text(self, piece: str) -> None:
         if piece.strip():
             self.denied = None
-        if self._said and self._parted:
-            self._host.text("\n\n")
-        self._said, self._parted = True, False
-        self._host.text(piece)
+        self._last.text += piece
         self._host.activity(state.GENERATING)
 
     def _think(self, piece: str) -> None:
@@ -103,7 +104,8 @@ class Teller:
 
     def _tool(self, fields: Mapping[str, Any], begins: bool) -> None:
         call = self.call(fields, begins=begins)
-        self._parted = True
+        if begins:
+            self._last.followed()
         if call.status == "in_progress" or call.over:
             self._enter(call)
         if call.over:

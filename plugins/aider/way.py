@@ -18,7 +18,6 @@ QUIET: Final = (
     *("--no-stream", "--no-pretty", "--no-fancy-input", "--no-gitignore"),
 )
 _WEEK_S: Final = 7 * 24 * 3600
-_VARIABLES: Final = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE")
 
 
 def headless(task: Task, gateway: Gateway, own: Mapping[str, str], message_file: str, *, repository: bool) -> Command:
@@ -63,7 +62,6 @@ def _permissions(task: Task) -> tuple[str, ...]:
 def environ(task: Task, gateway: Gateway, own: Mapping[str, str]) -> dict[str, str | None]:
     quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # it would fetch prices
     if task.login == "own":
-        withdrawn = client_environ.withdrawn(gateway.base_url, gateway.key, own)
-        return {**quiet, **withdrawn, **dict.fromkeys(_VARIABLES)}
+        return {**quiet, **client_environ.withdrawn(gateway.base_url, gateway.key, own)}
     url = gateway.base_url
     return {**quiet, "OPENAI_API_KEY": gateway.key, "OPENAI_API_BASE": url, "OPENAI_BASE_URL": url}

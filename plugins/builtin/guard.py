@@ -34,6 +34,8 @@ class Record:
 
     done: int = 0
     denied: int = 0
+    last_denied: str | None = None
+    """What was not allowed, as long as nothing was done after it."""
     granted: set[str] = field(default_factory=set)
 
     @property
@@ -64,10 +66,12 @@ class Guard(WrapperToolset[None]):
             no = await self._denied(name, wish)
             if no is not None:
                 self.record.denied += 1
+                self.record.last_denied = wish.title
                 return no
             self.host.activity("tool", wish.title)
             self.host.record("tool", name=name, title=wish.title)
             self.record.done += 1
+            self.record.last_denied = None
             result = _text(await super().call_tool(name, tool_args, ctx, tool))
             status = "done"
         except (DeclinedError, OutsideError) as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from aish.errors import StorageError
+from aish.plugins.builtin.guard import Record
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -14,6 +16,33 @@ if TYPE_CHECKING:
 
 def kept(messages: list[ModelMessage]) -> bytes:
     return ModelMessagesTypeAdapter.dump_json(messages)
+
+
+class _Midway(msgspec.Struct):
+    """The middle of a turn: what its person has granted, and what became of its calls, with the conversation."""
+
+    conversation: msgspec.Raw
+    granted: list[str] = []
+    done: int = 0
+    denied: int = 0
+    last_denied: str | None = None
+
+
+def midway(messages: list[ModelMessage], record: Record) -> bytes:
+    raw = msgspec.Raw(kept(messages))
+    return msgspec.json.encode(
+        _Midway(raw, sorted(record.granted), record.done, record.denied, record.last_denied)
+    )  # fmt: skip
+
+
+def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
+    """Raises StorageError."""
+    try:
+        found = msgspec.json.decode(data, type=_Midway)
+    except msgspec.DecodeError as error:
+        raise StorageError("the middle of the turn that was parked cannot be understood") from error
+    record = Record(found.done, found.denied, found.last_denied, set(found.granted))
+    return of(bytes(found.conversation)), record
 
 
 def of(data: bytes | None) -> list[ModelMessage]:

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Final
 from aish.errors import AishError
 from aish.plugins.builtin.bound import Tail
 from aish.plugins.builtin.declined import DeclinedError
+from aish.plugins.builtin.output import Output
 from aish.plugins.builtin.wish import Wish, one_line
 from aish.spi.agent_adapter import Entry
 from aish.wire import question as q
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from aish.spi.agent_adapter import Confinement
+
+    Feed = tuple[Callable[[bytes], None], ...]
 
 OUTPUT_BYTES: Final = 64 << 10
 COMMAND_BYTES: Final = 100_000
@@ -35,10 +38,12 @@ _ENVIRON: Final = {"PAGER": "cat", "GIT_PAGER": "cat", "GIT_TERMINAL_PROMPT": "0
 
 
 class Shell:
-    """`confinement` None: a command may do all that the user may."""
+    """`confinement` None: a command may do all that the user may. `tell` hears what one prints while it runs."""
 
-    def __init__(self, cwd: str, confinement: Confinement | None = None) -> None:
-        self._cwd, self._confinement = cwd, confinement
+    def __init__(
+        self, cwd: str, confinement: Confinement | None = None, tell: Callable[[str], None] | None = None
+    ) -> None:
+        self._cwd, self._confinement, self._tell = cwd, confinement, tell
 
     async def shell(self, command: str, timeout_s: int = TIMEOUT_S) -> str:
         """Run a shell command in the working folder; what it prints, and its exit status. It has no stdin, and what
@@ -52,7 +57,7 @@ class Shell:
             raise DeclinedError("the command is too long, or no text: put it into a file, and run that")
         bash = shutil.which("bash")
         entry = entered([bash or "sh", "-c", command], self._cwd, self._confinement)
-        return await run(entry, self._cwd, min(max(1, timeout_s), TIMEOUT_MOST_S))
+        return await run(entry, self._cwd, min(max(1, timeout_s), TIMEOUT_MOST_S), tell=self._tell)
 
     def shell_wish(self, command: str, timeout_s: int = TIMEOUT_S) -> Wish:
         return Wish(
@@ -75,7 +80,13 @@ def entered(argv: Sequence[str], cwd: str, confinement: Confinement | None, *, l
         raise DeclinedError(f"{argv[0]} cannot be started: {error}") from error
 
 
-async def run(entry: Entry, cwd: str, timeout_s: float, output_bytes: int = OUTPUT_BYTES) -> str:
+async def run(
+    entry: Entry,
+    cwd: str,
+    timeout_s: float,
+    output_bytes: int = OUTPUT_BYTES,
+    tell: Callable[[str], None] | None = None,
+) -> str:
     """Its descriptors are closed. Raises DeclinedError. Cancelled: its whole group has ended before this returns."""
     try:
         process = subprocess.Popen(
@@ -94,15 +105,18 @@ async def run(entry: Entry, cwd: str, timeout_s: float, output_bytes: int = OUTP
         for fd in entry.fds:
             os.close(fd)
     group = _Group(process)
-    output = Tail(output_bytes)
-    timed_out = False
+    output, told = Tail(output_bytes), Output(tell)
+    feed = (output.feed, told.feed)
+    timed_out, ended = False, False
     try:
         async with asyncio.timeout(timeout_s):
-            await group.drain_until_ended(output)
+            await group.drain_until_ended(feed)
+        ended = True
     except TimeoutError:
-        timed_out = True
+        timed_out = ended = True
     finally:
-        await group.end(output)
+        await group.end(feed)
+        told.end(whole=ended)
     text = output.text()
     if timed_out:
         return f"{text}\n[ended after {timeout_s:g} s]"
@@ -126,15 +140,15 @@ class _Group:
         self._ended = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended.set)
 
-    async def drain_until_ended(self, output: Tail) -> None:
+    async def drain_until_ended(self, feed: Feed) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._out, self._drain, output)
+        loop.add_reader(self._out, self._drain, feed)
         try:
             await self._ended.wait()
         finally:
             loop.remove_reader(self._out)
 
-    async def end(self, output: Tail) -> None:
+    async def end(self, feed: Feed) -> None:
         """Whatever of the group is left; then reap its leader."""
         loop = asyncio.get_running_loop()
         try:
@@ -148,7 +162,7 @@ class _Group:
             loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._process.wait()  # it has been killed, or has ended: at once
-            self._drain(output)
+            self._drain(feed)
             assert self._process.stdout is not None
             self._process.stdout.close()
 
@@ -156,7 +170,7 @@ class _Group:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
-    def _drain(self, output: Tail) -> None:
+    def _drain(self, feed: Feed) -> None:
         """What is there by now, a bounded amount at a time: a command that prints without end must not hold us."""
         for _ in range(16):
             try:
@@ -167,4 +181,5 @@ class _Group:
                 with contextlib.suppress(RuntimeError):
                     asyncio.get_running_loop().remove_reader(self._out)
                 return
-            output.feed(piece)
+            for each in feed:
+                each(piece)

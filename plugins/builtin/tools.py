@@ -32,7 +32,8 @@ def guarded(acting: Acting, task: Task, host: Host, record: Record, result_chars
     """Raises InputError for a server that cannot be."""
     confinement = host.confinement
     places = Places(task.cwd, acting.paths, confinement)
-    files, shell, search = Files(places), Shell(places.cwd, confinement), Search(places, confinement)
+    shell = Shell(places.cwd, confinement, lambda text: host.record("output", name=a.SHELL, text=text))
+    files, search = Files(places), Search(places, confinement)
     fetch, child = Fetch(acting.hosts, confinement=confinement), Child()
     supervised = Supervised(places)
     known: dict[str, tuple[Callable[..., Any], Callable[..., Wish]]] = {

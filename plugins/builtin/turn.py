@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pydantic_ai import Agent
 from pydantic_ai.capabilities import ProcessHistory
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 from pydantic_ai.messages import (
     ModelRequest,
     PartDeltaEvent,
@@ -58,11 +59,15 @@ class LoopError(LimitError):
 async def run(task: Task, host: Host) -> None:
     """Raises AishError."""
     model = models.AskedModel(task.model or "default", host.gateway)
+    turn = _Turn(task, host, model)
     try:
-        await _Turn(task, host, model).run()
+        await turn.run()
     except AishError:
         raise
     except Exception as error:
+        denied = turn.record.last_denied
+        if denied is not None and isinstance(error, UnexpectedModelBehavior):  # it has nothing to say to that
+            raise RefusedError(f"it did nothing more: it was not allowed to {denied}") from error
         known = models.failed(_root(error), model)
         if known is None:
             raise
@@ -105,6 +110,10 @@ class _Turn:
         self._streamed = False
         self._requests, self._cuts = 0, 0
         self._calls: dict[str, ToolCallPart] = {}
+        self._before: list[ModelMessage] | None = None
+        """The middle of this turn, from which it goes on."""
+        if host.midway is not None:
+            self._before, self.record = history.of_midway(host.midway)
 
     @property
     def has_tools(self) -> bool:
@@ -155,6 +164,9 @@ class _Turn:
         gateway was killed) as it is: with tools nothing of an answer is told or done before its end."""
         asked: str | None = prompt
         before = history.of(self.host.conversation)
+        if self._before is not None:
+            self.host.progress("it goes on in the middle of the turn in which it was parked")
+            asked, before = None, self._before
         while True:
             try:
                 return await self._going(agent, asked, before)
@@ -189,6 +201,7 @@ class _Turn:
                     if Agent.is_model_request_node(node):
                         self._count_request()
                         self._look_back(node.request)
+                        self._keep_midway([*going.all_messages(), node.request])
                         async with node.stream(going.ctx) as stream:
                             await self._hear(stream)
                         self._cuts = 0
@@ -202,6 +215,12 @@ class _Turn:
                     raise _CutError(known, conversation.without_half(going.all_messages())) from error
                 raise
             return going.all_messages(), going.result.output if going.result else ""
+
+    def _keep_midway(self, messages: list[ModelMessage]) -> None:
+        """Before a request that brings results: what was done until then is not done again."""
+        brings = any(isinstance(part, ToolReturnPart) for part in messages[-1].parts)
+        if self.host.keeps_midway and brings:
+            self.host.keep_midway(history.midway(messages, self.record))
 
     def _count_request(self) -> None:
         self._requests += 1

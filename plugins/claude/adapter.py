@@ -23,6 +23,7 @@ class Adapter:
     own_login: Meter = "metered"
     confined = True
     own_keys = way.KEYS
+    passes_login = True
     keeps_conversation = True
 
     def missing(self) -> str | None:

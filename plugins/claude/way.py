@@ -74,7 +74,7 @@ def environ(task: Task, gateway: Gateway, own: Mapping[str, str]) -> dict[str, s
         "DISABLE_AUTOUPDATER": "1",
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
-    if task.login == "own":
+    if task.login != "gateway":
         made |= dict.fromkeys(name for name in KEYS if own.get(name) == gateway.key)  # would go before the login
         made |= client_environ.variables(gateway.base_url, gateway.key, client_environ.ANTHROPIC_LOGIN)
         others = client_environ.other_headers(own.get(HEADERS, ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from typing import TYPE_CHECKING, Final
 
@@ -22,18 +23,20 @@ class Adapter:
     own_login: Meter = "observed"
     confined = True
     keeps_conversation = True
+    own_keys = (way.OWN_KEY, "CODEX_ACCESS_TOKEN")
+    passes_login = True
 
     def missing(self) -> str | None:
         return None if shutil.which(PROGRAM) else "install it with: npm install -g @openai/codex"
 
     def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
-        return way.attached(task, gateway)
+        return way.attached(task, gateway, os.environ)
 
     async def run(self, task: Task, host: Host) -> None:
         """stdout is the answer alone: the text of its last message."""
         from aish.agents.host import own_place
         from aish.plugins.codex.turn import Turn
 
-        command = own_place.given(way.headless(task, host.gateway), host.confinement, way.HOME, ".codex")
+        command = own_place.given(way.headless(task, host.gateway, os.environ), host.confinement, way.HOME, ".codex")
         program = await host.start(command)
         await Turn(task, host, program).hold()

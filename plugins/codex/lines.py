@@ -16,6 +16,7 @@ import msgspec
 
 Fields = dict[str, Any]
 MOST_CHARS: Final = 200
+API_KEY: Final = "apiKey"
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -247,3 +248,12 @@ def _over(thread: str, turn: Fields) -> Over:
             return Over(thread, _message(error), str(why or ""), status if isinstance(status, int) else None)
         case status:
             return Over(thread, f"the turn was {status}")
+
+
+def account(result: Fields) -> str | None:
+    """Which kind of login it has, by its answer to account/read: API_KEY, "chatgpt" …; None: none."""
+    match result:
+        case {"account": {"type": str(kind)}}:
+            return kind
+        case _:
+            return None

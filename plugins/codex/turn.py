@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from itertools import count
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -78,6 +79,8 @@ class Turn:
     async def _begin(self) -> None:
         await self._ask("initialize", {"clientInfo": {"name": "aish", "title": "aish", "version": "1"}})
         await self._send(method="initialized")
+        if way.by_its_own_login(self._task, os.environ):
+            self._passes(lines.account(await self._ask("account/read", {"refreshToken": False})))
         begun = await self._ask(*way.thread(self._task, bookmark.branch(self._task, self._host)))
         match begun:
             case {"thread": {"id": str(id)}}:
@@ -92,6 +95,16 @@ class Turn:
                 self._turn = turn
             case _:
                 raise UpstreamError("codex began no turn")
+
+    def _passes(self, account: str | None) -> None:
+        """Of its own logins only a key goes to an API. Raises UpstreamError."""
+        if account is None:
+            raise UpstreamError("codex has no login of its own", hint=f"codex login --with-api-key; or {way.OWN_KEY}")
+        if account != lines.API_KEY:
+            raise UpstreamError(
+                f"codex has a login ({account}) that no API takes through a gateway",
+                hint="login: own lets it ask its vendor, and observes it",
+            )
 
     async def _leave(self) -> None:
         await self._program.close()
@@ -148,7 +161,7 @@ class Turn:
                 self._open.pop(id, None)
                 host.record("result", id=id, text=text, status=status)
                 if not self._open:
-                    host.activity(None if self._task.login == "gateway" else "generating")
+                    host.activity("generating" if self._task.login == "own" else None)
             case Warned(text):
                 host.progress(text)
             case Asks(id, method, params):
@@ -164,7 +177,7 @@ class Turn:
             bookmark.put(self._host, self._thread, self._turn)
             self._host.text(self._last.text)
         elif over.spent:
-            hint = "aish limit says whether it is a budget of yours" if self._task.login == "gateway" else None
+            hint = None if self._task.login == "own" else "aish limit says whether it is a budget of yours"
             raise BudgetError(over.failure, hint=hint)
         else:
             raise UpstreamError(over.failure, status=over.status)

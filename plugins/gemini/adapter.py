@@ -44,14 +44,15 @@ class Adapter(AcpAdapter):
         return environ
 
     def placed(self, command: Command, task: Task, confinement: Confinement | None) -> Command:
-        """Ours (home.py) is not in a sandbox. Its settings are not needed there: the person's, which have another
-        login, are not either."""
+        """Ours (home.py) is not in a sandbox. Of its settings only those of a sandbox are needed there: the
+        person's, which have another login, are not."""
         if task.login == "own":
             from aish.agents.host import own_place
 
             return own_place.given(command, confinement, HOME, home.FOLDER)
         if confinement is None or confinement.stays is None:
             return command
+        home.confine(confinement.stays)
         return replace(command, environ={**command.environ, HOME: confinement.stays})
 
     def model_words(self, task: Task) -> tuple[str, ...]:

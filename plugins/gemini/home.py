@@ -39,11 +39,23 @@ def make(home: str, theirs: str) -> str:
             text = file.read()
     except (OSError, ValueError):
         text = ""
+    _write(made, settings(text))
+    return home
+
+
+def confine(folder: str) -> None:
+    """Settings for a sandbox, in the home that it has there. Its commands have no terminal: by Landlock none can be
+    made, since that would be a word with all of the user's."""
+    made = os.path.join(folder, FOLDER)
+    os.makedirs(made, mode=0o700, exist_ok=True)
+    _write(made, {"tools": {"shell": {"enableInteractiveShell": False}}})
+
+
+def _write(made: str, found: dict[str, Any]) -> None:
     fd, path = tempfile.mkstemp(dir=made)
     with open(fd, "w", encoding="utf-8") as file:
-        json.dump(settings(text), file)
+        json.dump(found, file)
     os.replace(path, os.path.join(made, SETTINGS))
-    return home
 
 
 def _names(folder: str) -> list[str]:

@@ -6,6 +6,8 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from aish.errors import UsageError
+from aish.model import client_environ
 from aish.plugins.acp.adapter import Adapter as AcpAdapter
 from aish.plugins.acp.adapter import own_environ
 from aish.spi.agent_adapter import Command
@@ -29,6 +31,7 @@ class Adapter(AcpAdapter):
     words: ClassVar[tuple[tuple[str, ...], ...]] = (("acp",),)
     files: ClassVar[bool] = False
     login_hint: ClassVar[str] = "log in with it, once: opencode auth login"
+    passes_login = True
 
     def missing(self) -> str | None:
         return super().missing() or "install it: npm install -g opencode-ai"
@@ -36,6 +39,9 @@ class Adapter(AcpAdapter):
     def environ(self, task: Task, gateway: Gateway, folder: str) -> dict[str, str | None]:
         if task.login == "own":
             return own_environ(gateway, os.environ)
+        if task.login == "client":
+            beside = json.dumps(passing(task, gateway))
+            return {**own_environ(gateway, os.environ), CONFIG: beside}
         return {CONFIG: json.dumps(config(task, gateway)), NO_MODELS: "1"}
 
     def placed(self, command: Command, task: Task, confinement: Confinement | None) -> Command:
@@ -67,6 +73,27 @@ def config(task: Task, gateway: Gateway) -> dict[str, Any]:
         "model": f"{PROVIDER}/{model}",
         "small_model": f"{PROVIDER}/{model}",
     }
-    if task.permissions != "allow":
-        made["permission"] = dict.fromkeys(ASKS, "ask")
-    return made
+    return {**made, **_permissions(task)}
+
+
+def passing(task: Task, gateway: Gateway) -> dict[str, Any]:
+    """Its own provider and the login that it has for that, asked at the gateway, with our key in a header beside it.
+    Everything else of its configuration stays. Pure. Raises UsageError where no provider is named."""
+    provider, _, model = (task.model or "").partition("/")
+    if not provider or not model:
+        raise UsageError(
+            "opencode's own login is that of a provider, and its model names none",
+            hint="model: PROVIDER/NAME, such as anthropic/claude-sonnet-4-5: `opencode auth list` has its providers",
+        )
+    options = {"baseURL": gateway.base_url, "headers": {client_environ.OWN_KEY: gateway.key}}
+    return {
+        "provider": {provider: {"options": options, "models": {model: {"name": model}}}},
+        "enabled_providers": [provider],
+        "model": f"{provider}/{model}",
+        "small_model": f"{provider}/{model}",
+        **_permissions(task),
+    }
+
+
+def _permissions(task: Task) -> dict[str, Any]:
+    return {} if task.permissions == "allow" else {"permission": dict.fromkeys(ASKS, "ask")}

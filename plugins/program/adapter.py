@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING
 
 from aish.errors import UpstreamError, UsageError
@@ -27,7 +28,9 @@ class Adapter:
 
     def attached(self, task: Task, gateway: Gateway, folder: str) -> Command:
         environ: dict[str, str | None] = {}
-        if task.login == "gateway":
+        if task.login == "own":  # what it has of ours would lead past its login
+            environ |= client_environ.withdrawn(gateway.base_url, gateway.key, os.environ)
+        else:
             environ |= client_environ.variables(gateway.base_url, gateway.key, "all")
         if task.model is not None:
             environ["AISH_MODEL"] = task.model

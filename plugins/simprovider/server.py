@@ -71,6 +71,8 @@ class Provider:
     engine: str = ""
     context: int = 4096
     slots: int = 64
+    told: dict[str, str] = field(default_factory=dict)
+    """Further headers of every answer: those of usage windows, say."""
     requests: list[Request] = field(default_factory=list)
     busy: int = 0
     open: int = 0
@@ -124,6 +126,7 @@ class Provider:
         aborted = 1
         try:
             reply = self._reply(request)
+            reply.headers += self.told.items()
             writing = asyncio.ensure_future(_write(reply, writer))
             assert isinstance(reader, _Reader)
             leaving = asyncio.ensure_future(reader.gone.wait())

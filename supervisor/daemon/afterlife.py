@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from aish.model import exit as exits
-from aish.supervisor.daemon import clock, machine, ports, restart, runs
+from aish.model import state
+from aish.model.usage import Usage
+from aish.supervisor.daemon import clock, lives, machine, ports, restart, runs
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.table import OWN_IDS
 from aish.wire.part import ExitPart
@@ -44,6 +46,7 @@ class Afterlife:
         row.group_restart = False
         row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = row.started_s = None
         row.was_ready, row.concluded = False, None
+        row.goes_on, row.worked_s = False, 0.0
         if row.next_spec is not None:
             self._succeed(row, row.next_spec)
 
@@ -54,6 +57,17 @@ class Afterlife:
         if row.spec.kept_fds_most and not spec.kept_fds_most:
             self.conductor.launcher.fdstore.drop(row.id)
         row.spec, row.next_spec = spec, None
+
+    def unpark(self, process: Process) -> None:
+        """What was parked goes on: another run, of the same work. Its counts, and what it has used, go on with it."""
+        row = process.row
+        _count(row)
+        runs.next_begins(row, runs.WINDOW)
+        row.barred, row.parking, row.goes_on = None, False, True
+        row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = row.started_s = None
+        row.concluded = None
+        if row.next_spec is not None:
+            self._succeed(row, row.next_spec)
 
     def again(self, process: Process) -> None:
         """Its restart policy starts it."""
@@ -70,15 +84,20 @@ class Afterlife:
     def recess(self, process: Process, event: machine.LifecycleEvent) -> None:
         """Between two runs."""
         conductor, row = self.conductor, process.row
-        recurs = isinstance(event, machine.Recurs)
+        recurs, parks = isinstance(event, machine.Recurs), isinstance(event, machine.Parks)
         end = row.exit or ExitPart()
         text = "its schedule starts it again" if recurs else "it will be started again"
-        conductor.recorder.event("ended", row, text, code=end.code, signal=end.signal, reason=end.reason)
+        how = {"code": end.code, "signal": end.signal, "reason": end.reason}
+        if parks:
+            conductor.recorder.event("parked", row, row.reason or "", **how)
+        else:
+            conductor.recorder.event("ended", row, text, **how)
         if row.pid is None:  # it did not come to run: that is over now
             row.ended_s = time.time()
         conductor.recorder.run(row)
         process.cancel_timers()
         row.after_due = end if row.spec.after else None
+        row.worked_s = lives.ran(row) if parks else 0.0
         row.leave_pid()
         conductor.watch.end(process)
         conductor.lives.ended(process)
@@ -87,8 +106,16 @@ class Afterlife:
         if recurs:
             row.holds, row.paused_by, row.stop_reason = [], None, None
             row.ready = machine.ready_step(row.ready, "ended")
+        elif parks:  # a person's pause stays, and keeps it from going on
+            row.holds = [hold for hold in row.holds if hold == state.USER]
+            row.stop_reason = row.grace_s = None
+            process.usage = Usage()
+            row.ready = machine.ready_step(row.ready, "ended")
         else:
             conductor.fellowship.failed(process)
+        row.in_front_until_s = None
+        if not parks:
+            row.barred = None
         self._take_along(process)
         self._release(process)
 
@@ -107,6 +134,7 @@ class Afterlife:
         process.close_fds()
         row.ended_s = row.ended_s or time.time()
         row.holds, row.paused_by, row.group_wish, row.due_s = [], None, None, None
+        row.barred, row.parking, row.in_front_until_s = None, False, None
         row.ready = machine.ready_step(row.ready, "ended")
         conductor.watch.end(process)
         conductor.table.ended(process)

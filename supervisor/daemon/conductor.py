@@ -24,11 +24,12 @@ from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.fellowship import Fellowship
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.lives import Lives, keeps_environ, variables
+from aish.supervisor.daemon.parking import Parking
 from aish.supervisor.daemon.remains import Remains
 from aish.supervisor.daemon.row import ALIVE
 from aish.supervisor.daemon.sending import Sending
 from aish.supervisor.daemon.timetable import Timetable
-from aish.supervisor.daemon.verdict import judge, recurs
+from aish.supervisor.daemon.verdict import judge, parks, recurs
 from aish.supervisor.daemon.watch import Watch
 from aish.supervisor.daemon.wishes import Wishes
 from aish.supervisor.daemon.wrapups import Wrapups
@@ -86,6 +87,7 @@ class Conductor:
         self.timetable = Timetable(self)
         self.fellowship = Fellowship(self)
         self.wrapups = Wrapups(self)
+        self.parking = Parking(self)
         self.wishes = Wishes(holding, recorder)
         self.lives = Lives(self, os.path.dirname(launcher.files.folder))
         launcher.own_variables = lambda process: variables(process, self.lives.notices.path(process.id))
@@ -184,6 +186,9 @@ class Conductor:
             row.reason = "out of memory: the kernel ended it at its limit of " + format_bytes(_memory(row))
         elif row.stop_reason is None and cause is None and row.signalled is None:
             self.struck(process, end)
+        if row.parking and not parks(row, end):  # it was done just before
+            row.parking = False
+            row.stop_reason = row.ended_by = None
         row.exit = ExitPart(code=end.code, signal=end.signal, reason=row.stop_reason or cause)
         if row.lifecycle == STOPPING and not end.lost and self.reach.rest(row):
             self.apply(process, machine.LeaderEnded())
@@ -233,12 +238,15 @@ class Conductor:
         row = process.row
         if row.ended:
             return False
+        if row.parking and reason != exits.PARKED:  # it ends for another reason now
+            row.parking = False
+            row.stop_reason = row.ended_by = None
         if reason == exits.CANCELLED:  # no resurrection, whatever it was stopped for before
             row.again, row.group_restart, row.group_wish = False, False, None
             if row.spec.schedule is not None or row.stop_reason in (exits.RESTARTED, exits.GROUP):
                 row.stop_reason = reason
         row.stop_reason, row.ended_by = row.stop_reason or reason, row.ended_by or by
-        if row.lifecycle in ("scheduled", "queued", "backoff"):
+        if row.lifecycle in ("scheduled", "queued", "backoff", "parked"):
             _end_between_runs(row)
             self.recorder.event("stopping", row, row.stop_reason, by=by)
         row.grace_s = grace_s
@@ -348,6 +356,8 @@ class Conductor:
                 self.afterlife.again(process)
             case "revive":
                 self.afterlife.revive(process)
+            case "unpark":
+                self.afterlife.unpark(process)
             case "renew":
                 self.afterlife.renew(process)
             case "schedule":
@@ -434,7 +444,7 @@ def _end_between_runs(row: Row) -> None:
     ran, last = row.ended_s is not None, row.exit or ExitPart()
     row.exit = ExitPart(code=last.code, signal=last.signal, reason=row.stop_reason)
     row.started_s, row.ended_s = None, time.time()
-    if row.lifecycle == "backoff":
+    if row.lifecycle in ("backoff", "parked"):
         return  # why it was to be started again stays to be told
     row.reason = None if row.lifecycle == "scheduled" and ran else NEVER_BEGUN
 

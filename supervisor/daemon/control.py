@@ -13,6 +13,7 @@ from aish.model import exit as exits
 from aish.model import kind, label, state
 from aish.supervisor.daemon import authority, environ, offspring, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
+from aish.supervisor.daemon.parking import sentence
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
 from aish.wire.message import Cont, Forget, Label, Mark, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
@@ -30,7 +31,7 @@ MODEL_CHARS: Final = 200
 CHECKPOINT_CHARS: Final = 40
 DEEDS: Final = ("checkpoint", "rewind", "drop")
 """What is done with the checkpoints of an agent."""
-_NOT_YET: Final = (state.SCHEDULED, state.QUEUED, state.STARTING, state.BACKOFF)
+_NOT_YET: Final = (state.SCHEDULED, state.QUEUED, state.STARTING, state.BACKOFF, state.PARKED)
 _ENDING: Final = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL))
 
 
@@ -99,6 +100,8 @@ class Control:
             self.daemon.conductor.start(process)
             await self._begun(process)
             return Done()
+        if row.lifecycle == state.PARKED:
+            return self._unstranded(caller, process, request)
         if not row.ended:
             return Done(changed=False)
         self._check_startable(process)
@@ -113,6 +116,20 @@ class Control:
         row.next_by = who(caller)
         self.daemon.conductor.start(process)
         await self._begun(process)
+        return Done()
+
+    def _unstranded(self, caller: Caller, process: Process, request: Start) -> Done:
+        """What is parked and has lost its environment gets that of here; it goes on when its window has room. Raises
+        ConflictError, InputError, StorageError."""
+        row, parking = process.row, self.daemon.conductor.parking
+        if not parking.stranded(process) or row.barred is None:
+            return Done(changed=False)
+        if row.spec.project is not None:
+            self._check_declared(process)
+        self._surroundings(process, request.launch, row.next_spec or row.spec, row.nice_limit)
+        row.barred, row.reason = structs.replace(row.barred, stranded=False), sentence(row.barred)
+        self.daemon.recorder.promise(row, "wanted", f"given another environment {by(caller)}")
+        self.daemon.conductor.changed(process)
         return Done()
 
     async def restart(self, caller: Caller, request: Restart) -> Done:
@@ -252,6 +269,9 @@ class Control:
         row = process.row
         if row.ended:
             raise ConflictError(f"{row.name} ({row.id}) has ended")
+        if state.USER not in row.holds and row.barred is not None:
+            self.daemon.conductor.parking.let_go(process, user=caller.standing == "user", by=by(caller))
+            return Done()
         if state.USER not in row.holds:
             others = ", ".join(row.holds)
             if others:
@@ -292,6 +312,7 @@ class Control:
         text = "answered by what it asks for again" if model is None else f"answered by {model} from now on"
         self.daemon.recorder.event("switched", row, f"{text} {by(caller)}", model=model)
         self.daemon.conductor.changed(process)
+        self.daemon.conductor.parking.go_on(process, text)  # that model may have other windows: its request tells
         return Done()
 
     async def label(self, caller: Caller, request: Label) -> Done:

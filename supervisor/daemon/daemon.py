@@ -14,6 +14,7 @@ from aish.config import folders, settings
 from aish.errors import AishError, DisconnectedError, SourceError, StorageError
 from aish.model import kind
 from aish.model.sandbox import GATEWAY, PROXY
+from aish.model.state import PARKED
 from aish.sandbox.outlets import Outlets
 from aish.supervisor.daemon import ancestry, cgroup, proc, server, tagged
 from aish.supervisor.daemon.admission import Admission
@@ -165,6 +166,8 @@ class Daemon:
         self.observing.go_on()
         self.asking.restore()
         self.posting.restore()
+        if any(process.row.lifecycle == PARKED for process in self.table):
+            self.want_gateway()  # who tells when there is room for them
         self.parents.look()
         self.recall.schedule()
 

@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from aish.agents.host.invocation import is_host
 from aish.errors import InputError
 from aish.model import dialect, kind, label
 from aish.model.size import format_bytes
@@ -34,6 +35,8 @@ from aish.model.spec import (
     OBSERVED,
     ON_OOM,
     ORDERED,
+    PARK,
+    RESERVED_HINT,
     RESTARTS,
     RIGHTS,
     STRATEGIES,
@@ -122,8 +125,21 @@ def _of_observing(spec: SpecPart) -> Iterator[InputError]:
         if spec.kind == kind.MODEL or not spec.argv:
             yield InputError("a model is not observed: who asks it is metered", field="observe")
     action, colon, name = spec.when_reserved.partition(":")
+    if spec.when_reserved == PARK:
+        yield from _of_parking(spec)
+        return
     if spec.when_reserved != HOLD and (action != "model" or not colon or not 0 < len(name) <= MOST_MODEL_CHARS):
-        yield InputError("expected hold or model:NAME", field="when_reserved")
+        yield InputError(RESERVED_HINT, field="when_reserved")
+
+
+def _of_parking(spec: SpecPart) -> Iterator[InputError]:
+    """Only what keeps its conversation can end in the middle of something and go on later."""
+    hint = "hold waits for the window; model:NAME has another model answer meanwhile"
+    if spec.kind != kind.AGENT:
+        yield InputError(f"a {spec.kind} keeps no conversation to go on with", field="when_reserved", hint=hint)
+    elif not is_host(spec.argv):
+        text = "only an agent with an adapter keeps a conversation to go on with"
+        yield InputError(text, field="when_reserved", hint=hint)
 
 
 def _of_budget(spec: SpecPart) -> Iterator[InputError]:

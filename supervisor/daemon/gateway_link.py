@@ -18,6 +18,7 @@ from aish.model import kind, state
 from aish.model.sandbox import GATEWAY
 from aish.supervisor.daemon import ports
 from aish.supervisor.daemon.foreground import background
+from aish.supervisor.daemon.parking import in_front
 from aish.wire import account, budget, codec, link, window
 from aish.wire.reply import Failure, Reply
 
@@ -199,7 +200,8 @@ class GatewayLink:
             project=self._project(row),
             nice=row.nice,
             last_word=row.wrapup.last if row.wrapup is not None else None,
-            background=background(row),
+            background=background(row) and not in_front(row, time.time()),
+            parked=row.barred if row.lifecycle == state.PARKED else None,
             observe=row.spec.observe,
             sessions=row.sessions,
             sessions_run=row.sessions_run,
@@ -267,6 +269,10 @@ class GatewayLink:
                 self._answered(number, reply)
             case link.Need(model=model, asked_by=asked_by):
                 self._task(self._need(model, asked_by))
+            case link.Room(id=id_, since_s=since_s):
+                process = self.table.get(id_)
+                if process is not None:
+                    self.conductor.parking.room(process, since_s)
             case link.ActivityNote(id=id_):
                 process = self.table.get(id_)
                 if process is not None and not process.row.ended:
@@ -316,7 +322,8 @@ class GatewayLink:
             case link.Hold():
                 self._hold(process, message)
             case link.Release(owner=owner, raised=raised, why=why):
-                if not row.ended and self.conductor.hold(process, state.BUDGET, "lift"):
+                self.conductor.parking.released(process)
+                if not (row.ended or row.parking) and self.conductor.hold(process, state.BUDGET, "lift"):
                     process.doing = None
                     text = "its budget was raised" if raised else "the request that waited was given up"
                     text = _RELEASED.get(why, text)
@@ -345,7 +352,12 @@ class GatewayLink:
 
     def _hold(self, process: Process, message: link.Hold) -> None:
         row, owner, what, most = process.row, message.owner, message.what, message.budget
-        if row.ended or not self.conductor.hold(process, state.BUDGET, "put"):
+        if row.ended or row.parking:  # of what ends for a while: told again, or late
+            return
+        held = self.conductor.hold(process, state.BUDGET, "put")
+        if what in window.WHATS:
+            self.conductor.parking.held(process, message)
+        if not held or row.parking:
             return
         # Until the gateway's next note, which says the same: a state without its reason helps nobody.
         if what in window.WHATS:

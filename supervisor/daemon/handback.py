@@ -244,7 +244,7 @@ class Handback:
     async def _decided(self, process: Process) -> None:
         row, conductor = process.row, self.daemon.conductor
         match row.lifecycle:
-            case "scheduled" | "queued" | "backoff":
+            case "scheduled" | "queued" | "backoff" | "parked":
                 conductor.stop(process, None, by=OFF)
             case "starting":
                 try:

@@ -9,14 +9,17 @@ import os
 import socket
 from typing import TYPE_CHECKING, Final
 
+from aish.agents import parked
 from aish.errors import DisconnectedError, StorageError
 from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.moment import written
+from aish.model.spec import PARK
 from aish.model.state import RUNNING, STARTING, STOPPING, YES
 from aish.supervisor.daemon import clock, notify
 from aish.supervisor.daemon.errands import AFTER, BEFORE, CHECK, ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
+from aish.supervisor.daemon.parking import may_park
 from aish.supervisor.daemon.probe import Probes
 from aish.supervisor.daemon.prober import Prober
 from aish.supervisor.daemon.process import once
@@ -354,20 +357,25 @@ class Lives:
 
 
 def ran(row: Row) -> float:
-    """For how long this run has gone on, in seconds."""
-    return clock.boot_s() - row.start_ticks / clock.TICKS_PER_S if row.start_ticks is not None else 0.0
+    """For how long it has gone on, in seconds: this run, and before it was parked."""
+    return row.worked_s + (
+        clock.boot_s() - row.start_ticks / clock.TICKS_PER_S if row.start_ticks is not None else 0.0
+    )
 
 
 def keeps_environ(spec: SpecPart) -> bool:
     """Whether its captured environment is needed once it runs: for another run, or for what is run for it."""
     probes = [probe for probe in (spec.ready, spec.live) if probe is not None and probe.command]
-    return bool(spec.restart != "never" or spec.schedule or spec.group or spec.check or spec.after or probes)
+    again = spec.restart != "never" or spec.when_reserved == PARK
+    return bool(again or spec.schedule or spec.group or spec.check or spec.after or probes)
 
 
 def variables(process: Process, notices_path: str) -> dict[str, str]:
     """What a process that tells by itself has to know."""
     spec = process.row.spec
     found = {notify.VARIABLE: notices_path} if _notifies(spec) else {}
+    if may_park(process.row):
+        found[parked.VARIABLE] = parked.told(process.id, goes_on=process.row.goes_on)
     if spec.live is not None and spec.live.notify:
         found["WATCHDOG_USEC"] = str(int(spec.live.timeout_s * 1e6))
     return found

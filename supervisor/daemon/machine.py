@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from aish.model.state import BACKOFF, EXITED, FAILED, LOST, QUEUED, RUNNING, SCHEDULED, STARTING, STOPPING
+from aish.model.state import BACKOFF, EXITED, FAILED, LOST, PARKED, QUEUED, RUNNING, SCHEDULED, STARTING, STOPPING
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -68,6 +68,14 @@ class Due(msgspec.Struct, frozen=True):
     """A time of its schedule has come."""
 
 
+class Parks(msgspec.Struct, frozen=True):
+    """It has ended for a while, and is to go on when a usage window has room for it."""
+
+
+class Unparked(msgspec.Struct, frozen=True):
+    """The window has room again, or the user wants it to go on all the same."""
+
+
 class Looped(msgspec.Struct, frozen=True):
     """Ended, and was restarted too often to be started again."""
 
@@ -112,6 +120,8 @@ LifecycleEvent = (
     | Ended
     | Recurs
     | Due
+    | Parks
+    | Unparked
     | Looped
     | StopRequested
     | LeaderEnded
@@ -133,6 +143,7 @@ Effect = Literal[
     "backoff",  # arm the restart timer with the event's delay
     "again",  # its restart policy starts it again: counted
     "revive",  # a person starts it again: its name is taken again
+    "unpark",  # what was parked goes on: another run of the same work
     "renew",  # a new run whose counts begin afresh
     "schedule",  # find the next time of its schedule, and wait for it
     "enqueue",  # ask for admission
@@ -171,6 +182,8 @@ def step(state: Lifecycle, event: LifecycleEvent) -> Step:
             return _stopping(event)
         case "backoff":
             return _backoff(event)
+        case "parked":
+            return _parked(event)
         case "exited":
             return _ended(EXITED, event)
         case "failed":
@@ -187,9 +200,11 @@ def _scheduled(event: LifecycleEvent) -> Step:
             return Step(EXITED, ("settle",))
         case Vanished():
             return Step(LOST, ("settle",))
-        case Exited() | Finished() | Ended() | Recurs() | Looped() | LeaderEnded():  # the last run's end, told again
+        case (
+            Exited() | Finished() | Ended() | Recurs() | Parks() | Looped() | LeaderEnded()
+        ):  # the last run's end, again
             return Step(SCHEDULED, outcome=_LATE)
-        case Spawned() | GraceElapsed() | BackoffElapsed() | Missing():
+        case Spawned() | GraceElapsed() | BackoffElapsed() | Missing() | Unparked():
             return Step(SCHEDULED, outcome=_LATE)
         case Admitted() | Refused() | SpawnFailed() | Adopted():
             return Step(SCHEDULED, outcome=_WRONG)
@@ -203,13 +218,15 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(FAILED, ("settle",))
         case StopRequested():  # wanted, so no failure: as in any other wait
             return Step(EXITED, ("settle",))
-        case GraceElapsed() | BackoffElapsed() | Missing():
+        case GraceElapsed() | BackoffElapsed() | Missing() | Unparked():
             return Step(QUEUED, outcome=_LATE)
         case Vanished():  # it may have been started by a holder that died with all it knew
             return Step(LOST, ("settle",))
         case Recurs():
             return Step(SCHEDULED, ("recess", "schedule"))
-        case Exited() | Finished() | Ended() | Looped() | StartRequested():  # the exit before a restart, told again
+        case (
+            Exited() | Finished() | Ended() | Parks() | Looped() | StartRequested()
+        ):  # the exit before a restart, again
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))
@@ -233,11 +250,13 @@ def _starting(event: LifecycleEvent) -> Step:
             return Step(BACKOFF, ("recess", "backoff"))
         case Recurs():
             return Step(SCHEDULED, ("recess", "schedule"))
+        case Parks():
+            return Step(PARKED, ("recess",))
         case StopRequested():  # the signal follows when it is there to get it
             return Step(STOPPING, ("grace",))
         case Missing():
             return Step(STARTING, ("launch",))
-        case Admitted() | GraceElapsed() | BackoffElapsed() | StartRequested():
+        case Admitted() | GraceElapsed() | BackoffElapsed() | StartRequested() | Unparked():
             return Step(STARTING, outcome=_LATE)
         case Refused() | LeaderEnded() | Finished() | Due() | Adopted():
             return Step(STARTING, outcome=_WRONG)
@@ -255,6 +274,8 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(BACKOFF, ("recess", "backoff"))
         case Recurs():
             return Step(SCHEDULED, ("recess", "schedule"))
+        case Parks():
+            return Step(PARKED, ("recess",))
         case Looped():
             return Step(FAILED, ("settle",))
         case StopRequested(at_once=True):
@@ -263,7 +284,7 @@ def _running(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("stop-signal", "grace"))
         case Missing():
             return Step(RUNNING, ("watch",))
-        case Spawned() | GraceElapsed() | BackoffElapsed() | StartRequested():
+        case Spawned() | GraceElapsed() | BackoffElapsed() | StartRequested() | Unparked():
             return Step(RUNNING, outcome=_LATE)
         case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due() | Adopted():
             return Step(RUNNING, outcome=_WRONG)
@@ -275,6 +296,8 @@ def _stopping(event: LifecycleEvent) -> Step:
             return Step(EXITED, ("settle",))
         case Recurs():  # it ran too long; it is only this run that was stopped
             return Step(SCHEDULED, ("recess", "schedule"))
+        case Parks():  # a usage window stopped it, and nobody else did
+            return Step(PARKED, ("recess",))
         case LeaderEnded():  # the grace is for the whole tree
             return Step(STOPPING, ("stop-rest",))
         case Vanished():
@@ -289,7 +312,7 @@ def _stopping(event: LifecycleEvent) -> Step:
             return Step(STOPPING, ("stop-signal", "grace"))
         case Missing():
             return Step(STOPPING, ("watch",))
-        case BackoffElapsed() | StartRequested():
+        case BackoffElapsed() | StartRequested() | Unparked():
             return Step(STOPPING, outcome=_LATE)
         case Admitted() | Refused() | Due() | Adopted():
             return Step(STOPPING, outcome=_WRONG)
@@ -301,12 +324,30 @@ def _backoff(event: LifecycleEvent) -> Step:
             return Step(QUEUED, ("again", "enqueue"))
         case StopRequested():  # no resurrection
             return Step(EXITED, ("settle",))
-        case Exited() | Finished() | Vanished() | Ended() | Recurs() | Looped():  # the same exit, told again
+        case (
+            Exited() | Finished() | Vanished() | Ended() | Recurs() | Parks() | Looped()
+        ):  # the same exit, told again
             return Step(BACKOFF, outcome=_LATE)
-        case Spawned() | GraceElapsed() | Missing() | StartRequested():
+        case Spawned() | GraceElapsed() | Missing() | StartRequested() | Unparked():
             return Step(BACKOFF, outcome=_LATE)
         case Admitted() | Refused() | SpawnFailed() | LeaderEnded() | Due() | Adopted():
             return Step(BACKOFF, outcome=_WRONG)
+
+
+def _parked(event: LifecycleEvent) -> Step:
+    match event:
+        case Unparked():
+            return Step(QUEUED, ("unpark", "enqueue"))
+        case StopRequested():  # no resurrection
+            return Step(EXITED, ("settle",))
+        case (
+            Exited() | Finished() | Vanished() | Ended() | Recurs() | Parks() | Looped()
+        ):  # the same exit, told again
+            return Step(PARKED, outcome=_LATE)
+        case Spawned() | LeaderEnded() | GraceElapsed() | BackoffElapsed() | Missing() | StartRequested():
+            return Step(PARKED, outcome=_LATE)
+        case Admitted() | Refused() | SpawnFailed() | Due() | Adopted():
+            return Step(PARKED, outcome=_WRONG)
 
 
 def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
@@ -315,11 +356,13 @@ def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
             return Step(SCHEDULED, ("revive", "renew", "schedule"))
         case StartRequested():
             return Step(QUEUED, ("revive", "renew", "enqueue"))
-        case Exited() | Finished() | Vanished() | Ended() | Recurs() | Looped() | LeaderEnded():  # told again or late
+        case (
+            Exited() | Finished() | Vanished() | Ended() | Recurs() | Parks() | Looped() | LeaderEnded()
+        ):  # again, late
             return Step(state, outcome=_LATE)
         case Spawned() | SpawnFailed():
             return Step(state, outcome=_LATE)
-        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due():
+        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due() | Unparked():
             return Step(state, outcome=_LATE)
         case Admitted() | Refused() | Adopted():
             return Step(state, outcome=_WRONG)
@@ -327,7 +370,7 @@ def _ended(state: Lifecycle, event: LifecycleEvent) -> Step:
 
 def _lost(event: LifecycleEvent) -> Step:
     match event:
-        case Exited() | Finished() | Ended() | Recurs() | Looped():  # its status came to light after all
+        case Exited() | Finished() | Ended() | Recurs() | Parks() | Looped():  # its status came to light after all
             return Step(EXITED, ("settle",))
         case StartRequested(later=True):
             return Step(SCHEDULED, ("revive", "renew", "schedule"))
@@ -335,7 +378,7 @@ def _lost(event: LifecycleEvent) -> Step:
             return Step(QUEUED, ("revive", "renew", "enqueue"))
         case Vanished() | Spawned() | SpawnFailed() | LeaderEnded():
             return Step(LOST, outcome=_LATE)
-        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due():
+        case StopRequested() | GraceElapsed() | BackoffElapsed() | Missing() | Due() | Unparked():
             return Step(LOST, outcome=_LATE)
         case Admitted() | Refused() | Adopted():
             return Step(LOST, outcome=_WRONG)

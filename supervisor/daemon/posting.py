@@ -136,6 +136,8 @@ class Posting:
             raise InputError(
                 f"longer than {TEXT_BYTES:,} bytes", field="text", hint="put it into a file, and say where"
             )
+        if process.row.parking and request.status != 0:  # that is what its end made of the turn: it is asked again
+            raise ConflictError(f"{process.row.name} ({process.id}) is being parked: only an answer ends a message")
         part = self._box.answer(process.id, request.number, request.text, request.status, time.time())
         self._put(part)
         self._recorder.event("mail-answered", process.row, f"m{part.number}", message=part.number, status=part.status)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from aish.config import private_file
 from aish.model import exit as exits
 from aish.model import kind
-from aish.model.state import ENDED, FAILED, LOST, QUEUED, RUNNING, STARTING, STOPPING
+from aish.model.state import ENDED, FAILED, LOST, PARKED, QUEUED, RUNNING, STARTING, STOPPING
 
 if TYPE_CHECKING:
     import asyncio
@@ -48,7 +48,7 @@ def count(rows: Iterable[Row], now_s: float) -> tuple[Counts, float | None]:
         if row.lifecycle in ENDED:
             if row.ended_s is not None and row.ended_s > now_s - FAILED_S and failed(row):
                 failures.append(row.ended_s)
-        elif row.holds:
+        elif row.holds or row.lifecycle == PARKED:
             held += 1
         elif row.lifecycle in (RUNNING, STARTING, STOPPING):
             running += 1

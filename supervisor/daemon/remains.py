@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from aish.model.exit import Exit
 from aish.supervisor.daemon import machine, proc
-from aish.supervisor.daemon.verdict import recurs
+from aish.supervisor.daemon.parking import sentence
+from aish.supervisor.daemon.verdict import parks, recurs
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -47,6 +48,9 @@ class Remains:
         end = row.exit
         if recurs(row):
             self.conductor.apply(process, machine.Recurs())
+        elif end is not None and parks(row, Exit(end.code, end.signal)):
+            row.reason = sentence(row.barred) if row.barred is not None else row.reason
+            self.conductor.apply(process, machine.Parks())
         elif end is None or Exit(end.code, end.signal).lost:
             self.conductor.apply(process, machine.Vanished())
         else:

@@ -10,14 +10,16 @@ from aish.model import exit as exits
 from aish.model.exit import Exit
 from aish.model.state import ENDED, word
 from aish.supervisor.daemon import machine
-from aish.wire.part import ExitPart, SessionPart, TokensPart, TrafficPart
+from aish.wire.part import ExitPart, ParkedPart, SessionPart, TokensPart, TrafficPart
 from aish.wire.spec import LastWordPart, SpecPart
 
 if TYPE_CHECKING:
     from aish.model.state import Activity
 
 # The words of aish.model.state, which has no types at run time; msgspec checks what it reads by these.
-Lifecycle = Literal["scheduled", "queued", "starting", "running", "stopping", "backoff", "exited", "failed", "lost"]
+Lifecycle = Literal[
+    "scheduled", "queued", "starting", "running", "stopping", "backoff", "parked", "exited", "failed", "lost"
+]
 Ready = Literal["yes", "no", "unknown"]
 Hold = Literal["user", "budget", "memory", "operator"]
 
@@ -61,6 +63,16 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     grace_s: float | None = None
     """Grace that whoever stops it wants instead of its spec's."""
     wrapup: Wrapup | None = None
+    barred: ParkedPart | None = None
+    """The usage window that holds it, or by which it is parked."""
+    parking: bool = False
+    """It is to end for a while, for that: from the intent until it goes on, or ends for good."""
+    goes_on: bool = False
+    """It was parked: this run goes on with what the one before was at."""
+    worked_s: float = 0.0
+    """How long it had run before it was parked: that counts for how long it may run."""
+    in_front_until_s: float | None = None
+    """So long it counts as in the foreground: the user's word."""
     stop_reason: str | None = None
     """Why it was asked to stop: a word of aish.model.exit, given to its exit."""
     created_s: float

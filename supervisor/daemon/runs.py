@@ -15,6 +15,7 @@ POLICY: Final = "its restart policy"
 USER: Final = "the user"
 GROUP: Final = "its group"
 SCHEDULE: Final = "its schedule"
+WINDOW: Final = "a usage window"
 
 
 def number(row: Row) -> int:

@@ -66,7 +66,7 @@ def _awaited(row: Row) -> bool:
             return True
         case "running":
             return row.spec.ready is not None and row.ready != YES
-        case "scheduled" | "stopping" | "exited" | "failed" | "lost":
+        case "scheduled" | "stopping" | "parked" | "exited" | "failed" | "lost":
             return False
 
 

@@ -18,6 +18,8 @@ EVENTS: Final[tuple[LifecycleEvent, ...]] = (
     machine.Vanished(),
     machine.Ended(),
     machine.Recurs(),
+    machine.Parks(),
+    machine.Unparked(),
     machine.Looped(),
     machine.StopRequested(),
     machine.StopRequested(at_once=True),
@@ -51,9 +53,10 @@ again). `!`: it cannot happen; it is recorded as a fault of aish and changes not
 _EFFECTS: Final = """
 Effects: launch (journal the intent, have the holder spawn it), began (note pid and times), stop-signal (its
 stop signal to its group, then SIGCONT), kill (SIGKILL to its group), grace and backoff (arm the timer), again
-(its restart policy starts it: counted), revive (its name is taken again), renew (a run whose counts begin
-afresh), schedule (wait for its next time), enqueue (ask for admission), watch (a pidfd: it lives outside the
-holder), recess (between two runs: give back devices and port), settle (ended for good: give back everything).
+(its restart policy starts it: counted), revive (its name is taken again), unpark (what was parked goes on), renew
+(a run whose counts begin afresh), schedule (wait for its next time), enqueue (ask for admission), watch (a pidfd:
+it lives outside the holder), recess (between two runs: give back devices and port), settle (ended for good: give
+back everything).
 """
 _AUTHORITY: Final = """
 ## Authority

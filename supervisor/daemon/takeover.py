@@ -84,7 +84,7 @@ class Takeover:
             self._stop_waiting(held)
             self._hooks(same_estate=same_estate)
         for process, pid in before:
-            if process.row.ended or process.row.lifecycle in (state.BACKOFF, state.SCHEDULED):
+            if process.row.ended or process.row.lifecycle in (state.BACKOFF, state.SCHEDULED, state.PARKED):
                 continue
             if process.launching or process.row.pid != pid:
                 continue  # the list is older than what is known of it
@@ -115,11 +115,18 @@ class Takeover:
                 await daemon.conductor.lives.taken_over(process)
                 daemon.conductor.lives.began(process)
                 daemon.enforcement.forks.watch(process)
+        daemon.conductor.parking.taken_over()
 
     def _stop_waiting(self, held: Mapping[str, Birth]) -> None:
         """Those that the daemon before was stopping, and that do not run."""
         for process in self.daemon.table.alive():
-            waits = process.row.lifecycle in (state.QUEUED, state.SCHEDULED, state.BACKOFF, state.STARTING)
+            waits = process.row.lifecycle in (
+                state.QUEUED,
+                state.SCHEDULED,
+                state.BACKOFF,
+                state.PARKED,
+                state.STARTING,
+            )
             if waits and process.id in self.daemon.conductor.wishes.left and process.id not in held:
                 self.daemon.conductor.stop(process, None, process.row.stop_reason or exits.CANCELLED)
 

@@ -10,7 +10,7 @@ import msgspec
 from aish.model import exit as exits
 from aish.model import kind
 from aish.model.state import STOPPING
-from aish.supervisor.daemon import machine, restart
+from aish.supervisor.daemon import machine, parking, restart
 from aish.wire.part import ExitPart
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ def judge(
 ) -> Verdict:
     """`cause` is a word of aish.model.exit where the supervisor knows better than the status why it ended ("oom",
     "unhealthy", "check"): then it failed, whatever the status. Times are seconds since boot."""
+    if row.parking and parks(row, end):
+        told = ExitPart(code=end.code, signal=end.signal, reason=exits.PARKED)
+        return Verdict(told, machine.Parks(), parking.sentence(row.barred) if row.barred is not None else None)
     cancelled = _cancelled(row, end)
     own, said = row.concluded if row.concluded is not None and end.code != 0 else (None, "")
     done = exits.DONE if end.code == 0 else own
@@ -66,6 +69,13 @@ def _cancelled(row: Row, end: Exit) -> bool:
     """An agent whose turn somebody cancelled through us, and who had no other: it is not begun again."""
     interrupted = row.signalled is not None and row.signalled[0] == signal.SIGINT
     return row.spec.kind == kind.AGENT and interrupted and end.shell_status == 128 + signal.SIGINT
+
+
+def parks(row: Row, end: Exit) -> bool:
+    """Whether one that is to be parked is, by this end. Who ends with 0 was done already, unless another
+    decides that, or it is to run again anyway: a host dies by its stop signal."""
+    again_anyway = row.spec.restart == "always" or bool(row.spec.check)
+    return row.parking and row.stop_reason in (None, exits.PARKED) and (end.code != 0 or again_anyway)
 
 
 def recurs(row: Row) -> bool:

@@ -42,7 +42,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         created_s=row.created_s,
         started_s=row.started_s,
         ended_s=row.ended_s if row.ended else None,
-        exit=row.exit if row.ended or row.lifecycle in ("scheduled", "backoff") else None,
+        exit=row.exit if row.ended or row.lifecycle in ("scheduled", "backoff", "parked") else None,
         reason=row.reason,
         doing=process.shown(now_s),
         restarts=row.restarts,
@@ -63,6 +63,7 @@ def process_part(process: Process, indexes: Callable[[Sequence[str]], list[int]]
         port=row.port,
         observe=row.spec.observe,
         sandbox=None if row.spec.sandbox is None else row.spec.sandbox.profile,
+        parked=row.barred if row.parking else None,
         sent_bytes=sent_bytes,
         received_bytes=received_bytes,
     )

@@ -64,6 +64,8 @@ class Wishes:
     def _look(self, row: Row) -> None:
         if self._recorder.failure is None or row.stop_reason is None or row.again:
             return
+        if row.parking:  # that intent was written before its stop
+            return
         wish = Wish(row.id, runs.number(row), row.stop_reason, row.ended_by)
         task = self._loop.create_task(self._keep(row, wish.name))
         self._tasks.add(task)

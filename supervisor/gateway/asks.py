@@ -87,11 +87,15 @@ class Asks:
             case BudgetQuery():
                 return self._budgets(question.target)
             case UsageQuery():
+                self._spending.journal.flush()
                 return await asyncio.to_thread(
                     usage.query, self._spending.records.path, question.by, question.since_s
                 )  # fmt: skip
             case RequestsQuery():
-                return await asyncio.to_thread(requests.query, self._spending.records.path, question)
+                journal = self._spending.journal
+                journal.flush()
+                path, under_way = self._spending.records.path, journal.under_way()
+                return await asyncio.to_thread(requests.query, path, question, under_way)
             case KeepText():
                 return await self._keep_text(question)
             case TextQuery():

@@ -13,10 +13,10 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
-import aiohttp
 import httptools
 from multidict import CIMultiDict, istr
 
+from aish.supervisor.gateway.broken import ClosedError, CutError, NotHttpError
 from aish.supervisor.gateway.fields import encoded
 from aish.supervisor.gateway.outbox import Outbox
 
@@ -33,10 +33,6 @@ _TYPE, _CODING = istr("Content-Type"), istr("Content-Encoding")
 _LENGTH, _TRANSFER = istr("Content-Length"), istr("Transfer-Encoding")
 _VERSIONS: Final = ("1.1", "1.0")
 _CUT: Final = "the connection was closed in the middle of the reply"
-
-
-class NotHttpError(ValueError):
-    """What came is no HTTP/1.1, or more of it than a model server has to say."""
 
 
 def head(method: str, target: str, host: str, fields: str, length: int | None, *, keep: bool) -> bytes:
@@ -97,7 +93,7 @@ class PlainReply:
         return _kind(self.headers.get(_TYPE, ""))
 
     async def read(self) -> bytes:
-        """What there is of the body, b'' at its end. Raises aiohttp.ClientPayloadError when it was cut, TimeoutError,
+        """What there is of the body, b'' at its end. Raises CutError when it was cut, TimeoutError,
         NotHttpError."""
         while True:
             while not self._parts and not self.ended:
@@ -196,7 +192,7 @@ class _Inflate:
 
     def finish(self) -> None:
         if not self._zlib.eof:
-            raise aiohttp.ClientPayloadError(_CUT)
+            raise CutError(_CUT)
 
 
 class Connection(asyncio.Protocol):
@@ -229,11 +225,11 @@ class Connection(asyncio.Protocol):
     async def send(self, head: bytes, body: bytes) -> PlainReply:
         """Send a request; returns once the head of its reply is here. Whoever is cancelled meanwhile has hung up.
 
-        Raises aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, NotHttpError, TimeoutError.
+        Raises ClosedError, LostError, NotHttpError, TimeoutError.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
-            raise aiohttp.ServerDisconnectedError
+            raise ClosedError
         reply = self._reply = PlainReply(self, self._loop)
         self._headers = CIMultiDict()
         self._parser = httptools.HttpResponseParser(self)  # a new one: nothing of the reply before is left in it
@@ -322,9 +318,9 @@ class Connection(asyncio.Protocol):
             if self._until_end and error is None:
                 reply.end()
             elif reply.status:
-                reply.fail(aiohttp.ClientPayloadError(_CUT))
+                reply.fail(CutError(_CUT))
             else:
-                reply.fail(aiohttp.ServerDisconnectedError())
+                reply.fail(ClosedError())
         self._lost(self)
 
     # --- httptools ----------------------------------------------------------------------------------------------

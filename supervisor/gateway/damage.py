@@ -6,6 +6,7 @@ knows what was limited: all is held, by a budget of the user's without a token, 
 
 from __future__ import annotations
 
+import glob
 import os
 import time
 from typing import Final
@@ -56,11 +57,12 @@ def _put(records: Records, told: Told) -> None:
 
 
 def _move_aside(path: str) -> str:
-    """Its write-ahead log belongs to it, and would be taken for that of the new file."""
+    """Its write-ahead and redo logs belong to it, and would be taken for those of the new file."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
     try:
         os.rename(path, aside)
-        for tail in _TAILS:
+        tails = {name.removeprefix(path) for name in glob.glob(f"{glob.escape(path)}-redo-*")}
+        for tail in (*_TAILS, *sorted(tails)):
             if os.path.exists(path + tail):
                 os.rename(path + tail, aside + tail)
     except OSError as error:

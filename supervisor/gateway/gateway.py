@@ -56,6 +56,7 @@ from aish.supervisor.gateway.upstream import IDLE_S, Upstreams
 from aish.supervisor.gateway.windows.asks import WindowAsks
 from aish.supervisor.gateway.windows.book import Book
 from aish.supervisor.gateway.windows.gate import Gate
+from aish.supervisor.gateway.windows.parked import Parked
 from aish.supervisor.gateway.windows.parts import Parts
 from aish.wire import account as accounts
 from aish.wire.door import Door, Doors, Shut
@@ -194,7 +195,8 @@ class Gateway:
             outbox=self.outbox,
             hosts=hosts,
         )
-        windows = WindowAsks(self.book, self.gate, self.spending.held.by)
+        self.parked = Parked(self.gate, self.directory, self.bell, self.link.send)
+        windows = WindowAsks(self.book, self.gate, self.spending.held.by, self.parked.by)
         self._asks = Asks(
             self.keys, self.directory, self.spending, windows, self.texts, self.slots, base_url, self._revoked
         )
@@ -207,7 +209,11 @@ class Gateway:
         await self.spare.keep(self.records)
         await self.web.start(*socks)
         works = {"link": self.link.run(), "notes": self._notes(), "upkeep": self._upkeep()}
-        works |= {"sessions": self.reader.run(), "checkpoints": self.records.wal.keep_short()}
+        works |= {
+            "sessions": self.reader.run(),
+            "checkpoints": self.records.wal.keep_short(),
+            "parked": self.parked.run(),
+        }
         for name, work in works.items():
             self._tasks.append(self.duties.begin(work, name))
 

@@ -20,11 +20,13 @@ WRAPUP: Final = "wrapup"  # a last message may be said
 WINDOW: Final = "window"  # the usage window that it waited for has room
 GIVEN_UP: Final = "given-up"  # nothing of it waits any more
 _HOLDS: Final = "holds"
+LONGER_S: Final = 60.0
 
 
 @dataclass(slots=True)
 class _HeldProcess:
     owner: str
+    until_s: float | None
     numbers: set[int] = field(default_factory=set)
 
 
@@ -59,11 +61,11 @@ class HeldProcesses:
         held = self._held.get(process)
         if held is not None:
             held.numbers.add(number)
-            if held.owner == hold.owner:
+            if held.owner == hold.owner and not _longer(held.until_s, hold.until_s):
                 return
-            held.owner = hold.owner
+            held.owner, held.until_s = hold.owner, hold.until_s
         else:
-            self._held[process] = _HeldProcess(hold.owner, {number})
+            self._held[process] = _HeldProcess(hold.owner, hold.until_s, {number})
         self._changed(process, hold)
 
     def by(self, owner: str) -> list[str]:
@@ -89,6 +91,13 @@ class HeldProcesses:
             self._records.set_meta(_HOLDS, msgspec.json.encode(holds))
         except StorageError as error:
             log("records", f"the daemon is not told about {process}: {error}")
+
+
+def _longer(before_s: float | None, until_s: float | None) -> bool:
+    """Whether the daemon should know that it lasts longer than was told: by more than vendors' figures waver."""
+    if until_s is None or before_s is None:
+        return before_s is not until_s
+    return until_s >= before_s + LONGER_S
 
 
 def _release(id: str, owner: str, why: str) -> Release:

@@ -1,11 +1,11 @@
-"""What begins and what ends, written together: one transaction for all requests of one turn of the event loop.
+"""What begins and what ends, written down before anything comes of it: in the redo log at once, in the tables later.
 
-begins    a row in `begun`, with the bound that was reserved; nothing is sent before it is committed. Where nothing
-          else is under way it is so at once: there is nobody to be written with
-dropped   that row goes: nothing was sent
-ended     that row goes, and one with the final figures is added to `requests`, in the order of ending
-sums      accounts, what models served and the events about both follow within SUMS_S, in one transaction with the
-          number of the last row that is in them: a start adds to them the rows that came after it
+begins    in the redo log (redo.py) before anything is sent, with the bound that was reserved
+dropped   so that it is as if it had not begun: nothing was sent
+ended     in the redo log by the end of this turn of the event loop, with the next beginning or before an answer goes
+          out
+rows      those of what ended, the sums of accounts and of what models served, and the events about them, follow
+          within SUMS_S in one transaction, with the place in the redo log up to which the tables now have everything
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aish.errors import StorageError
+from aish.supervisor.gateway import redo
 from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.redo import Begun, Dropped, Ended, Placed, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from aish.supervisor.gateway.records import Records
+    from aish.supervisor.gateway.redo import Left
     from aish.supervisor.gateway.row import Row
     from aish.supervisor.gateway.totals import Totals
 
 SUMS_S: Final = (0.02, 0.2)
-"""How long sums wait: after the first request for a while, and while there are more and more."""
+"""How long rows wait: after the first request for a while, and while there are more and more."""
+_MANY: Final = 512
+"""As many rows do not wait: some 3 ms of the event loop."""
 _MAX_UNSAVED: Final = 10_000
 
 
@@ -35,138 +40,150 @@ class Journal:
 
     def __init__(self, records: Records, totals: Totals, notify: Callable[[], None]) -> None:
         self._records = records
+        self._redo = records.redo
         self._totals = totals
         self._notify = notify
-        self._begun: list[tuple[Row, asyncio.Future[None]]] = []
+        self._under_way: dict[int, bytes] = {}
+        """Who began, as the redo log has it."""
+        self._pending: list[bytes] = []
+        """What the redo log has not yet."""
         self._ended: list[Row] = []
-        self._dropped: set[int] = set()
-        """What began and is to be as if it had not."""
-        self._places: dict[tuple[str, bytes], tuple[float, bytes]] = {}
-        """Up to where logs of sessions are read: written together with what was found there."""
-        self._under_way: set[int] = set()
-        """Who has a row in `begun`."""
+        """What the tables have not yet."""
+        self._places: dict[tuple[str, bytes], Placed] = {}
+        """Up to where logs of sessions are read: the same."""
+        self._failed: StorageError | None = None
+        """Why the tables do not follow: nobody begins until they do."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._summed_s = 0.0
         """When the sums were written last."""
 
-    def take_over(self, row: Row) -> None:
-        """It has a row in `begun` from an earlier gateway, and is about to end."""
-        self._under_way.add(row.number)
+    def restore(self) -> Left:
+        """Take over what an earlier gateway left: what ended is to be added to the totals, what is under way to be
+        ended. Raises StorageError."""
+        left = self._records.left()
+        self._ended = [row for row, _ in left.ended]
+        self._places = {(place.process, place.path): place for place in left.places}
+        self._under_way = {number: encoded(Begun(row)) for number, row in left.under_way.items()}
+        return left
 
-    def begin(self, row: Row) -> asyncio.Future[None] | None:
-        """Done once the row is committed; None: it is. Raises StorageError."""
-        if not self._scheduled and not self._under_way:
-            self._records.put_begun_alone(row)
-            self._under_way.add(row.number)
-            return None
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._begun.append((row, future))
-        self._soon()
-        return future
+    def begin(self, row: Row) -> None:
+        """It is written when this returns. Raises StorageError: then it did not begin."""
+        if self._failed is not None:
+            self.flush()
+        if self._failed is not None:
+            raise self._failed
+        begun = encoded(Begun(row))
+        self._redo.append([*self._pending, begun])
+        self._pending.clear()
+        self._under_way[row.number] = begun
 
     def end(self, row: Row) -> None:
         """With its final figures, which are in the totals already."""
+        self._under_way.pop(row.number, None)
         self._ended.append(row)
-        self._soon()
+        self._then(Ended(row))
+        self._sum_later()
+
+    def drop(self, row: Row) -> None:
+        """It began, and nothing of it is to stay."""
+        self._under_way.pop(row.number, None)
+        self._then(Dropped(row.number))
+
+    def place(self, log: tuple[str, bytes], seen_s: float, place: bytes) -> None:
+        """Up to where the log of a process (its id, the path) is read: what ended in this turn came from there."""
+        placed = self._places[log] = Placed(*log, seen_s, place)
+        self._then(placed)
+        self._sum_later()
+
+    def places(self) -> list[tuple[str, bytes, bytes]]:
+        """Process, path of a log, and up to where that is read. Raises StorageError."""
+        found = {(process, path): place for process, path, place in self._records.sessions()}
+        found |= {log: placed.place for log, placed in self._places.items()}
+        return [(*log, place) for log, place in found.items()]
+
+    def under_way(self) -> list[Row]:
+        """What began and has not ended, as it began."""
+        return [redo.begun(entry) for entry in self._under_way.values()]
+
+    def _then(self, entry: Ended | Dropped | Placed) -> None:
+        try:
+            self._pending.append(encoded(entry))
+        except StorageError as error:
+            log("records", str(error))
+        # For all that ends until then; after the answer of a request that is alone, before those that wait for each
+        # other (see outbox.py).
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self.write)
+
+    def _sum_later(self) -> None:
         if self._timer is None:
             wait_s = max(SUMS_S[0], self._summed_s + SUMS_S[1] - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait_s, self.flush)
 
-    def drop(self, row: Row) -> None:
-        """It began, and nothing of it is to stay."""
-        self._dropped.add(row.number)
-        self._soon()
-
-    def place(self, log: tuple[str, bytes], seen_s: float, place: bytes) -> None:
-        """Up to where the log of a process (its id, the path) is read: what ended in this turn came from there."""
-        self._places[log] = seen_s, place
-        self._soon()
-
-    def _soon(self) -> None:
-        # For all that begin and end until then; after the answer of a request that is alone, before those that wait
-        # for each other (see outbox.py).
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._commit)
-
     def write(self) -> None:
-        """Commit now what began and ended in this turn."""
-        if self._scheduled:
-            self._commit()
-
-    def _commit(self) -> None:
+        """Have in the redo log what ended in this turn."""
         self._scheduled = False
-        # Whose client has gone meanwhile does not begin.
-        begun = [(row, future) for row, future in self._begun if not future.done()]
-        self._begun.clear()
-        if not begun and not self._ended and not self._places and not self._dropped:
+        if not self._pending:
             return
         try:
-            with self._records.transaction():
-                if begun:
-                    self._records.put_begun([row for row, _ in begun])
-                if self._ended or self._places or self._dropped:
-                    self._put_ended()
+            self._redo.append(self._pending)
         except StorageError as error:
             self._kept(error)
-            for _, future in begun:
-                future.set_exception(error)
             return
-        self._forget_ended()
-        for row, future in begun:
-            self._under_way.add(row.number)
-            future.set_result(None)
-
-    def _put_ended(self) -> None:
-        alone = [row for row in self._ended if row.number not in self._under_way]
-        if alone:
-            self._records.put_begun(alone)
-        self._records.put_ended(self._ended)
-        if self._dropped:
-            self._records.drop_begun(self._dropped)
-        for (process, path), (seen_s, place) in self._places.items():
-            self._records.put_session(process, path, seen_s, place)
-
-    def _forget_ended(self) -> None:
-        for row in self._ended:
-            self._under_way.discard(row.number)
-        self._under_way -= self._dropped
-        self._ended.clear()
-        self._dropped.clear()
-        self._places.clear()
+        self._pending.clear()
+        if len(self._ended) >= _MANY:
+            self.flush()
 
     def _kept(self, error: StorageError) -> None:
         """What the disk does not take stays in memory and is tried again."""
-        if self._ended:
-            log("records", f"{error}; {len(self._ended)} settled requests are kept in memory")
-            dropped = self._ended[:-_MAX_UNSAVED]
-            self._under_way.difference_update(row.number for row in dropped)
-            del self._ended[: len(dropped)]
+        log("records", f"{error}; {len(self._ended)} settled requests are kept in memory")
+        del self._ended[:-_MAX_UNSAVED]
+        del self._pending[: -2 * _MAX_UNSAVED]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """One of the records, with everything in it that is not written yet. Raises StorageError."""
-        with self._records.transaction():
-            yield
-            self._put_ended()
-            told = self._totals.write()
-            self._records.put_summed()
-        self._forget_ended()
+        self.write()
+        try:
+            with self._records.transaction():
+                yield
+                told = self._put()
+        except BaseException:
+            self._redo.abandon()
+            raise
+        self._redo.adopt()
+        self._failed = None
+        self._ended.clear()
+        self._places.clear()
+        self._pending.clear()
         self._totals.written()
         self._summed_s = time.monotonic()
         if told:
             self._notify()
 
+    def _put(self) -> bool:
+        """Whether there are new events."""
+        position = self._redo.position
+        if self._redo.long or self._pending:  # which the log did not take: one without them takes its place
+            position = self._redo.renew(list(self._under_way.values()))
+        for placed in self._places.values():
+            self._records.put_session(placed)
+        self._records.put_ended(self._ended)
+        self._records.put_position(position)
+        return self._totals.write()
+
     def flush(self) -> None:
-        """Write what ended, and the sums."""
+        """Write the rows of what ended, and the sums."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not self._ended and not self._dropped and not self._totals.changed:
+        if not (self._ended or self._places or self._pending or self._totals.changed):
             return
         try:
             with self.transaction():
                 pass
         except StorageError as error:
+            self._failed = error
             self._kept(error)

@@ -13,9 +13,9 @@ import socket
 import time
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
 import msgspec
 
+from aish.supervisor.gateway.broken import ClosedError, LostError
 from aish.supervisor.gateway.connection import Connection, head
 from aish.supervisor.gateway.outbox import Outbox
 
@@ -90,7 +90,7 @@ class Pool:
         """Send a request, with lines of fields; returns once the head of the reply is here. The caller closes it.
 
         A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises
-        aiohttp.ClientError, OSError, ValueError.
+        one of broken.FAILURES.
         """
         told = head(method, target, where.told, fields, None if body is None else len(body), keep=keep)
         if keep:
@@ -99,7 +99,7 @@ class Pool:
                 sent_s = time.monotonic()
                 try:
                     return await connection.send(told, body or b"")
-                except aiohttp.ServerDisconnectedError:
+                except ClosedError:
                     if time.monotonic() - sent_s > AGAIN_S:
                         raise
         connection = await self._connect(where, keep=keep)
@@ -153,7 +153,7 @@ class Pool:
     # --- connecting ---------------------------------------------------------------------------------------------
 
     async def _connect(self, where: Address, *, keep: bool) -> Connection:
-        """Raises aiohttp.ClientOSError, TimeoutError."""
+        """Raises LostError, TimeoutError."""
 
         def released(connection: Connection) -> None:
             if keep:
@@ -175,7 +175,7 @@ class Pool:
         except TimeoutError:
             raise
         except OSError as error:
-            raise aiohttp.ClientOSError(error.errno, error.strerror) from error
+            raise LostError(error.errno, error.strerror) from error
         if connection.usable:  # else it is closed already
             self._connections.add(connection)
         return connection

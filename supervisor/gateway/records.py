@@ -6,10 +6,8 @@
                   projects and the user while something is limited for them
     served        cumulative tokens of every model's process: what was routed to it, whoever asked
     keys          named keys, as hashes
-    begun         one row per request that is under way, with the bound that was reserved for it; it stays until its
-                  final figures are in the sums, accounts and `served`. What is found there at a start ended a moment
-                  before the gateway died, where `requests` has it, or else with it
-    requests      one row per request that ended
+    requests      one row per request that ended, and is in the sums, accounts and `served`. What is under way, and
+                  what ended a moment ago, stands in the redo log: see redo.py
     events        what the daemon has not acknowledged; a later event of the same slot replaces the earlier one
     windows       usage windows of accounts, as they were told last
     logins        marks of bearers, and of the accounts that they stand for
@@ -34,7 +32,8 @@ from aish.errors import StorageError
 from aish.supervisor.gateway import schema
 from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import Amounts, Budget, What
-from aish.supervisor.gateway.row import SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
+from aish.supervisor.gateway.redo import Left, Placed, Position, RedoLog
+from aish.supervisor.gateway.row import COLUMNS, SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
 from aish.supervisor.gateway.transaction import Guard, Transaction
 from aish.supervisor.gateway.wal import WriteAheadLog
 from aish.supervisor.gateway.windows.ledger import Account, Window
@@ -51,20 +50,14 @@ PRUNED: Final = 500
 """Rows deleted in one go: some milliseconds."""
 CHECK_BELOW_BYTES: Final = 16 << 20
 """A larger file is not read through at every start."""
-_COLUMNS: Final = (
-    "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
-    "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
-    "cached, written, reasoning, cost_usd, price, project, day, subscription"
-)
-_ROW: Final = f"({_COLUMNS}) VALUES ({', '.join('?' * 29)})"
-_BEGIN: Final = f"INSERT OR REPLACE INTO begun {_ROW}"
-_END: Final = f"INSERT INTO requests {_ROW}"
-_ENDED: Final = "begun.number IN (SELECT number FROM requests)"
+_END: Final = f"INSERT INTO requests ({COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608  constants
+_REDO: Final = "redo"
 _ACCOUNT: Final = (
     "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests, "
     "project, since_s, today"
 )
 _SUMS: Final = ", ".join(SUMMED)
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class DamagedError(StorageError):
@@ -84,6 +77,7 @@ class Records:
             try:
                 schema.prepare(self._db, path)
                 self.wal = WriteAheadLog(path, self._db)
+                self.redo = RedoLog(path, self._position())
                 if os.stat(path).st_size < CHECK_BELOW_BYTES:
                     (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
                     if verdict != "ok":
@@ -93,7 +87,14 @@ class Records:
                 raise
         self._transaction = Transaction(self._db, self._guarded)
 
+    def _position(self) -> Position:
+        try:
+            return msgspec.msgpack.decode(self.meta(_REDO) or b"", type=Position)
+        except msgspec.DecodeError as error:
+            raise DamagedError(f"{self.path} does not tell what it has of its redo log: {error}") from error
+
     def close(self) -> None:
+        self.redo.close()
         with contextlib.suppress(sqlite3.Error):  # the last checkpoint is a convenience; the WAL holds everything
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._db.close()
@@ -232,9 +233,10 @@ class Records:
         with self._guard():
             return list(self._db.execute("SELECT process, path, place FROM sessions"))
 
-    def put_session(self, process: str, path: bytes, seen_s: float, place: bytes) -> None:
+    def put_session(self, placed: Placed) -> None:
         """Inside a transaction."""
-        self._db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)", (process, path, seen_s, place))
+        values = (placed.process, placed.path, placed.seen_s, placed.place)
+        self._db.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)", values)
 
     def drop_sessions(self, processes: Iterable[str]) -> None:
         """Inside a transaction."""
@@ -293,47 +295,26 @@ class Records:
 
     def last_number(self) -> int:
         with self._guard():
-            (number,) = self._db.execute(
-                "SELECT coalesce(max(number), 0) FROM"
-                " (SELECT max(number) AS number FROM requests UNION ALL SELECT max(number) FROM begun)"
-            ).fetchone()
-        return int(number)
+            (number,) = self._db.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+        return max(int(number), self.redo.left.last_number)
 
-    def put_begun(self, rows: Iterable[Row]) -> None:
-        """The intents, before anything is sent upstream; or what ended without, until it is in the sums. Inside a
-        transaction."""
-        self._db.executemany(_BEGIN, [row.values() for row in rows])
-
-    def put_begun_alone(self, row: Row) -> None:
-        """The same for one: a transaction of its own."""
+    def left(self) -> Left:
+        """What the redo log had at the start, and the tables have not. Once."""
+        left, self.redo.left = self.redo.left, Left(last_number=self.redo.left.last_number)
+        numbers = [*left.under_way, *(row.number for row, _ in left.ended)]
+        if not numbers:
+            return left
         with self._guard():
-            self._db.execute(_BEGIN, row.values())
-
-    def drop_begun(self, numbers: Iterable[int]) -> None:
-        """Of what was never sent. Inside a transaction."""
-        self._db.executemany("DELETE FROM begun WHERE number = ?", [(number,) for number in numbers])
+            found = self._db.execute("SELECT number FROM requests WHERE number >= ?", (min(numbers),))
+            return left.without({number for (number,) in found})
 
     def put_ended(self, rows: Iterable[Row]) -> None:
-        """The final figures. Inside a transaction."""
+        """The final figures, together with the sums that have them. Inside a transaction."""
         self._db.executemany(_END, [row.values() for row in rows])
 
-    def put_summed(self) -> None:
-        """The sums that are written in this transaction have all that ended so far."""
-        self._db.execute(f"DELETE FROM begun WHERE {_ENDED}")  # noqa: S608  constants
-
-    def unsummed(self) -> list[tuple[Row, Row]]:
-        """Requests that ended, and are not in the sums yet, each with what it began with."""
-        bounds = self._rows(f"begun WHERE {_ENDED}")
-        return list(zip(self._rows("requests WHERE number IN (SELECT number FROM begun)"), bounds, strict=True))
-
-    def under_way(self) -> list[Row]:
-        """Of requests that have not ended; at a start those that ended with the gateway."""
-        return self._rows(f"begun WHERE NOT {_ENDED}")
-
-    def _rows(self, which: str) -> list[Row]:
-        with self._guard():
-            rows = self._db.execute(f"SELECT {_COLUMNS} FROM {which} ORDER BY number")  # noqa: S608  constants
-            return [_row(values) for values in rows]
+    def put_position(self, position: Position) -> None:
+        """Up to there in the redo log the tables have everything. Inside a transaction."""
+        self.put_meta(_REDO, _encode(position))
 
     def spent_on(self, day: int, account: str) -> Amounts:
         """What requests that count for that day took, of a process, a key, a project or all (the user), as far as
@@ -347,7 +328,7 @@ class Records:
             row = self._db.execute(
                 "SELECT coalesce(sum(input + output), 0), coalesce(sum(input), 0), coalesce(sum(output), 0),"  # noqa: S608
                 " coalesce(sum(CAST(round(cost_usd * 1e12) AS INTEGER)), 0), count(server)"
-                f" FROM requests WHERE day = ? AND {which} AND number NOT IN (SELECT number FROM begun)",
+                f" FROM requests WHERE day = ? AND {which}",
                 (day, *value),
             ).fetchone()
         return Amounts(*row)
@@ -369,10 +350,9 @@ class Records:
             return deleted + self._delete("time_s < ?", now_s - MAX_AGE_S, batch - deleted)
 
     def _delete(self, which: str, bound: float, most: int) -> int:
-        """Those that the sums have. Each of the conditions is a range of an index."""
+        """Each of the conditions is a range of an index."""
         return self._db.execute(
-            f"DELETE FROM requests WHERE number IN (SELECT number FROM requests WHERE {which}"  # noqa: S608  constants
-            " AND number NOT IN (SELECT number FROM begun) LIMIT ?)",
+            f"DELETE FROM requests WHERE number IN (SELECT number FROM requests WHERE {which} LIMIT ?)",  # noqa: S608  constants
             (bound, most),
         ).rowcount
 
@@ -437,10 +417,3 @@ def _limits(budget: Budget) -> str | None:
 
 def _marks(count: int) -> str:
     return ", ".join("?" * count)
-
-
-def _row(values: Sequence[object]) -> Row:
-    row = Row(*values)  # type: ignore[arg-type]  # the columns are the fields, in order
-    row.chain = tuple(str(values[6]).split())
-    row.stream, row.estimated = bool(row.stream), bool(row.estimated)
-    return row

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from aish.supervisor.gateway.kept import guarded
-
 if TYPE_CHECKING:
-    import aiohttp
     from multidict import MultiMapping
 
 
@@ -25,7 +22,7 @@ class Reply(Protocol):
         """Without parameters, in small letters."""
 
     async def read(self) -> bytes:
-        """What there is of the body, b'' at its end. Raises aiohttp.ClientError, OSError, ValueError."""
+        """What there is of the body, b'' at its end. Raises one of broken.FAILURES."""
 
     def rest(self) -> bytes | None:
         """All that was not read yet, if it is known to be here."""
@@ -39,22 +36,3 @@ class Reply(Protocol):
 
     def close(self) -> None:
         """Nothing more of it is wanted: a server that is still at it notices at once."""
-
-
-class AiohttpReply:
-    """A Reply that aiohttp's client reads."""
-
-    __slots__ = ("_response", "close", "content_type", "headers", "read", "status")
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = guarded(response)
-        self.status, self.headers, self.content_type = response.status, response.headers, response.content_type
-        self.read, self.close = response.content.readany, response.close
-
-    behind = False
-
-    def rest(self) -> bytes | None:
-        return None
-
-    def unread(self) -> bytes:
-        return b""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway.dialects.call import MAX_NAME_CHARS
+from aish.supervisor.gateway.row import COLUMNS, Row
 from aish.wire.message import RequestsQuery
 from aish.wire.part import RequestPart
 from aish.wire.reply import RequestList
@@ -20,15 +22,17 @@ _COLUMNS: Final = (
 )
 _FIELDS: Final = tuple(_COLUMNS.split(", "))
 _ALL: Final = (
-    f"(SELECT {_COLUMNS} FROM requests UNION ALL SELECT {_COLUMNS} FROM begun"  # noqa: S608  constants
+    f"(SELECT {_COLUMNS} FROM requests UNION ALL SELECT {_COLUMNS} FROM under_way"  # noqa: S608  constants
     " WHERE number NOT IN (SELECT number FROM requests))"
 )
 """Those under way, too."""
+_UNDER_WAY: Final = f"INSERT INTO under_way ({COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608  constants
 FAILED: Final = "(status >= 400 AND status != 499 OR status = 0)"
 
 
-def query(path: str, wanted: RequestsQuery) -> RequestList:
-    """The newest that are wanted, or those that follow one. Raises UsageError, StorageError."""
+def query(path: str, wanted: RequestsQuery, under_way: Iterable[Row] = ()) -> RequestList:
+    """The newest that are wanted, or those that follow one, of the records at `path` and of these. Raises UsageError,
+    StorageError."""
     if not 0 <= wanted.last <= MOST_ROWS:
         raise UsageError(f"cannot show {wanted.last} requests at once", hint=f"at most {MOST_ROWS}")
     if len(wanted.who) > MOST_NAMES or len(wanted.numbers) > MOST_ROWS:
@@ -39,6 +43,8 @@ def query(path: str, wanted: RequestsQuery) -> RequestList:
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=5.0)
         try:
+            db.execute("CREATE TEMP TABLE under_way AS SELECT * FROM requests WHERE 0")
+            db.executemany(_UNDER_WAY, [row.values() for row in under_way])
             found = db.execute(statement.format(conditions), (*values, wanted.last + 1)).fetchall()
             marks = ", ".join("?" * len(wanted.numbers))
             these = db.execute(statement.format(f"number IN ({marks})"), (*wanted.numbers, MOST_ROWS)).fetchall()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +23,12 @@ SUMMED: Final = (
     "unpriced",
     "observed",
 )
+COLUMNS: Final = (
+    "number, time_s, epoch, process, name, kind, chain, model, dialect, endpoint, stream, input, output, estimated, "
+    "status, first_token_s, seconds, bytes_in, bytes_out, agent, server, "
+    "cached, written, reasoning, cost_usd, price, project, day, subscription"
+)
+"""Of a Row: the fields, in order."""
 OBSERVED: Final = "observed"
 """The endpoint of what did not come through the gateway: it was read in a session's log."""
 DIED: Final = 0
@@ -30,9 +37,11 @@ HUNG_UP: Final = 499
 """Status of a request whose client went away."""
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, array_like=True):
     """One request. `chain` is its process and the ancestors that it counts for, `server` the process of the model
-    that it was routed to. `status` is the HTTP status of the answer, HUNG_UP or DIED; None while it is under way."""
+    that it was routed to. `status` is the HTTP status of the answer, HUNG_UP or DIED; None while it is under way.
+
+    New fields come last, with a default: rows that earlier versions wrote lack them."""
 
     number: int
     time_s: float
@@ -67,6 +76,14 @@ class Row(msgspec.Struct):
     """Whose budgets it counts for, by its number; None: it reserved nothing."""
     subscription: str | None = None
     """The account in whose usage windows it counts: see `aish.supervisor.gateway.windows.ledger.Account`."""
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Row:
+        """From the columns."""
+        row = cls(*values)
+        row.chain = tuple(str(values[6]).split())
+        row.stream, row.estimated = bool(row.stream), bool(row.estimated)
+        return row
 
     def values(self) -> tuple[object, ...]:
         return (

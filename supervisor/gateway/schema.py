@@ -5,9 +5,14 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from aish.errors import StorageError
+import msgspec
 
-VERSION: Final = 10
+from aish.errors import StorageError
+from aish.supervisor.gateway import redo
+from aish.supervisor.gateway.row import COLUMNS, Row
+
+VERSION: Final = 11
+_encode: Final = msgspec.msgpack.Encoder().encode
 _SERVED: Final = """
 CREATE TABLE served (
     id TEXT PRIMARY KEY, input INTEGER NOT NULL, output INTEGER NOT NULL, requests INTEGER NOT NULL,
@@ -122,6 +127,7 @@ CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, slot TEXT NOT NUL
 {_OBSERVED}
 {_NICE}
 {_HISTORIES}
+DROP TABLE begun;
 """
 _STEPS: Final = {
     1: """
@@ -137,7 +143,7 @@ UPDATE requests SET agent = name WHERE kind = 'agent';
     8: _NICE,
     9: _HISTORIES,
 }
-"""What makes of a file of that version one of the next."""
+"""What makes of a file of that version one of the next; of one of version 10, `_redo`."""
 
 
 def prepare(db: sqlite3.Connection, path: str) -> None:
@@ -147,13 +153,32 @@ def prepare(db: sqlite3.Connection, path: str) -> None:
     db.execute("PRAGMA wal_autocheckpoint = 0")  # checkpoints fsync: not on the event loop
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version == 0:
-        db.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
+        position = _encode(redo.create(path)).hex()
+        first = f"INSERT INTO meta VALUES ('redo', x'{position}');"  # noqa: S608  digits
+        db.executescript(f"BEGIN; {_SCHEMA} {first} PRAGMA user_version = {VERSION}; COMMIT")
         return
     while version in _STEPS:
         steps, version = _STEPS[version], version + 1
         db.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {version}; COMMIT")
+    if version == 10:
+        version = _redo(db, path)
     if version != VERSION:
         raise StorageError(
             f"{path} was written by another version of aish (schema {version}, expected {VERSION})",
             hint="use that version, or move the file away: its usage records are then not shown",
         )
+
+
+def _redo(db: sqlite3.Connection, path: str) -> int:
+    """What was under way, or is in no sums, had a table of its own: it goes into the redo log. The next version."""
+    db.execute("BEGIN IMMEDIATE")
+    begun = [Row.of(values) for values in db.execute(f"SELECT {COLUMNS} FROM begun ORDER BY number")]  # noqa: S608
+    ended = f"SELECT {COLUMNS} FROM requests WHERE number IN (SELECT number FROM begun)"  # noqa: S608  constants
+    last = {row.number: row for row in map(Row.of, db.execute(ended))}
+    position = redo.create(path, [(row, last.get(row.number)) for row in begun])
+    db.execute("DELETE FROM requests WHERE number IN (SELECT number FROM begun)")
+    db.execute("DROP TABLE begun")
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('redo', ?)", (_encode(position),))
+    db.execute("PRAGMA user_version = 11")
+    db.execute("COMMIT")
+    return 11

@@ -1,6 +1,6 @@
 """Reserving and settling: the pure ledger, the records that survive a crash, and the requests that wait.
 
-    reserve   claim -> (wait) -> granted: a row in the records, before anything is sent upstream
+    reserve   claim -> (wait) -> granted: written down before anything is sent upstream
     settle    the row gets its final figures; sums and events follow (see journal.py)
 
 When the gateway was killed, its rows under way are settled at the next start, marked as estimated: at the full bound
@@ -83,17 +83,17 @@ class Spending:
         self._next_number = self.records.last_number() + 1
         self._restore_day()
         self._restore_accounts()
-        ended, died = self.records.unsummed(), self.records.under_way()
-        for bound in (*(bound for _, bound in ended), *died):
+        left = self.journal.restore()
+        died = list(left.under_way.values())
+        for bound in (*(bound for _, bound in left.ended if bound is not None), *died):
             self._resume(bound)
-        for row, _ in ended:
+        for row, _ in left.ended:
             self._count(row)
         for row in died:
             if not self.limited(row):
                 row.input, row.output, row.cost_usd = estimate_prompt(row.bytes_in), 0, None
             row.estimated, row.status = True, DIED
             self._count(row)
-            self.journal.take_over(row)
             self.journal.end(row)
         self.held.restore()
         self.journal.flush()
@@ -279,7 +279,7 @@ class Spending:
             except BaseException:
                 self.give_back(claim.number)
                 raise
-        return await self._begun(row, claim)
+        return self._begun(row, claim)
 
     async def again(self, row: Row, claim: Claim) -> Reservation | None:
         """The same for a further attempt of a request, which does not wait: None where there is no room at once.
@@ -296,19 +296,17 @@ class Spending:
             self.ledger.withdraw(claim.number)
             self.advance()  # others that waited behind it
             return None
-        return await self._begun(row, claim)
+        return self._begun(row, claim)
 
-    async def _begun(self, row: Row, claim: Claim) -> Reservation:
+    def _begun(self, row: Row, claim: Claim) -> Reservation:
         """Write it down before anything is sent. Raises StorageError; then all is given back."""
         reservation = self.ledger.reservations[claim.number]
         row.chain, row.day = reservation.chain, reservation.day
         row.input, row.output, row.estimated = claim.prompt, reservation.output, True
         row.cost_usd = reservation.promised.pusd / PICO
         try:
-            committed = self.journal.begin(row)
-            if committed is not None:
-                await committed
-        except BaseException:
+            self.journal.begin(row)
+        except StorageError:
             self.give_back(claim.number)
             raise
         return reservation

@@ -20,9 +20,8 @@ from aish.supervisor.gateway.log import log, place
 from aish.supervisor.gateway.observed import ASKED, Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    Attributes = Mapping[str, str | int | bool]
     Record = Callable[[Observed], None]
 
 MOST_WAITING: Final = 4096

@@ -13,28 +13,43 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, TypeVar
 
-import aiohttp
 import msgspec
 from multidict import CIMultiDict, MultiMapping
 
 from aish.errors import StorageError, UpstreamError
 from aish.model.dialect import ANTHROPIC, CLIENT
-from aish.supervisor.gateway.connection import NotHttpError
+from aish.supervisor.gateway.broken import (
+    FAILURES,
+    BrokenError,
+    CertificateError,
+    ClosedError,
+    CutError,
+    LostError,
+    NotHttpError,
+    ProxyAnsweredError,
+    ProxyLostError,
+    TlsError,
+)
 from aish.supervisor.gateway.dialects import openai
 from aish.supervisor.gateway.dialects.anthropic import head
 from aish.supervisor.gateway.dialects.call import Call, render
 from aish.supervisor.gateway.dialects.headers import along
 from aish.supervisor.gateway.failure import UntakenError
 from aish.supervisor.gateway.fields import lines
-from aish.supervisor.gateway.kept import Connector
 from aish.supervisor.gateway.outbox import Outbox
-from aish.supervisor.gateway.pool import AGAIN_S, CONNECT_S, KEEP_S, Address, Pool, address
+from aish.supervisor.gateway.pool import AGAIN_S, Address, Pool, address
 from aish.supervisor.gateway.provider_key import ProviderKeys, Scrub
-from aish.supervisor.gateway.reply import AiohttpReply, Reply
+from aish.supervisor.gateway.reply import Reply
 from aish.supervisor.gateway.routes import LLAMACPP, Server
 from aish.supervisor.gateway.way import Ways, proxy_of
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from aish.supervisor.gateway.remote import Remote
 
 IDLE_S: Final = 600.0  # between two reads, the first byte of an answer included: a long prompt on a small machine
 ASK_S: Final = 10.0
@@ -49,9 +64,7 @@ _DEFAULTS: Final = {
 }
 _COUNTED: Final = ("messages", "system", "tools", "tool_choice", "thinking", "output_config")
 """What a count of tokens may be asked about."""
-# The client's own failures, and what an address that is none makes of asyncio and aiohttp: a..b, a NUL in a path.
-_FAILURES: Final = (aiohttp.ClientError, OSError, ValueError)
-_CLOSED: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError, BrokenPipeError)
+_CLOSED: Final = (ClosedError, LostError, ConnectionResetError, BrokenPipeError)
 
 
 class NoServerError(UpstreamError):
@@ -71,20 +84,19 @@ class Upstreams:
         outbox: Outbox | None = None,
     ) -> None:
         self._heard = heard
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=idle_s)
+        self._idle_s = idle_s
         self._pool = Pool(idle_s, outbox)
+        self._remote: Remote | None = None
+        """For the servers that the pool has no address for; made for the first of them."""
         self._addresses: dict[str, Address | None] = {}
-        """By URL; None for those that aiohttp's client connects to."""
-        self._kept: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
+        """By URL; None for those that take more than a plain connection."""
         self._keys = ProviderKeys()
         self._ways = Ways()
 
     async def close(self) -> None:
         self._pool.close()
-        for session in (self._kept, self._fresh):
-            if session is not None:
-                await session.close()
+        if self._remote is not None:
+            await self._remote.close()
 
     def forget(self, server: Server) -> None:
         """The server is gone: what is kept for it, too."""
@@ -97,7 +109,7 @@ class Upstreams:
         started_s = time.monotonic()
         try:
             reply = await self._send(server, "POST", base(server) + path, body, headers)
-        except _FAILURES as error:
+        except FAILURES as error:
             raise _unanswered(server, error, time.monotonic() - started_s) from error
         if reply.status in REFUSES_KEY:
             self._keys.refused(server)
@@ -108,26 +120,35 @@ class Upstreams:
         self, server: Server, method: str, url: str, body: bytes | None, given: Mapping[str, str] | None
     ) -> Coroutine[None, None, Reply]:
         """A kept connection that the server closed at the same moment is replaced by a fresh one, once. Raises one of
-        _FAILURES."""
+        FAILURES."""
         where = self._address(server)
         if where is None:
-            return self._send_by_session(server, method, url, body, self._headers(server, given))
+            return self._send_remote(server, method, url, body, self._headers(server, given))
         keep = _keeps(server) and not where.path
         return self._pool.send(where, method, _target(url), self._lines(server, given), body, keep=keep)
 
-    async def _send_by_session(
+    async def _send_remote(
         self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
     ) -> Reply:
-        session = self._kept_session() if _keeps(server) else self._fresh_session()
-        more: dict[str, Any] = {"data": body, "headers": sent, "allow_redirects": False, **self._ways.options(server)}
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
+        remote, options, keep = await self._loaded(), self._ways.options(server), _keeps(server)
+        started_s = time.monotonic()
         try:
-            return AiohttpReply(await session.request(method, url, **more))
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError):
-            if session is not self._kept or loop.time() - started_s > AGAIN_S:
+            return await remote.send(method, url, body, sent, options, keep=keep)
+        except (ClosedError, ConnectionResetError, BrokenPipeError):
+            if not keep or time.monotonic() - started_s > AGAIN_S:
                 raise
-        return AiohttpReply(await self._fresh_session().request(method, url, **more))
+        return await remote.send(method, url, body, sent, options, keep=False)
+
+    async def _loaded(self) -> Remote:
+        """In a thread, so that nobody else's answer waits for it."""
+        if self._remote is not None:
+            return self._remote
+        return self._opened(await asyncio.to_thread(import_module, "aish.supervisor.gateway.remote"))
+
+    def _opened(self, module: ModuleType) -> Remote:
+        if self._remote is None:  # else another request was first
+            self._remote = module.Remote(self._idle_s)
+        return self._remote
 
     def _address(self, server: Server) -> Address | None:
         """Where a plain connection leads to the server; None: there is TLS, a proxy, or a URL of another kind."""
@@ -176,7 +197,7 @@ class Upstreams:
             raise UpstreamError(str(error)) from error
         except TimeoutError as error:
             raise UpstreamError(f"the server of {server.name} does not answer {path}", status=504) from error
-        except _FAILURES as error:
+        except FAILURES as error:
             raise _unreached(server, error) from error
 
     async def slot(self, server: Server, place: int, action: str, name: str) -> None:
@@ -281,26 +302,6 @@ class Upstreams:
             return lines(self._headers(server, given))
         return _known_lines(server.dialect, self._keys.key(server), tuple(given.items()) if given else ())
 
-    # --- sessions of aiohttp ------------------------------------------------------------------------------------
-
-    def _kept_session(self) -> aiohttp.ClientSession:
-        if self._kept is None:
-            self._kept = self._open(Connector(limit=0, keepalive_timeout=KEEP_S))
-        return self._kept
-
-    def _fresh_session(self) -> aiohttp.ClientSession:
-        if self._fresh is None:
-            self._fresh = self._open(aiohttp.TCPConnector(limit=0, force_close=True))
-        return self._fresh
-
-    def _open(self, connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=self._timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=256 << 10,
-        )
-
 
 def _headers(dialect: str, key: str | None, given: Mapping[str, str]) -> CIMultiDict[str]:
     sent = CIMultiDict(_DEFAULTS)
@@ -383,20 +384,20 @@ async def read_some(response: Reply, server: Server) -> bytes:
     """What there is of the body, b'' at its end. Raises UpstreamError when it is cut or nothing comes any more."""
     try:
         return await response.read()
-    except aiohttp.ClientPayloadError as error:
+    except CutError as error:
         raise UpstreamError(
             f"the server of {server.name} closed the connection in the middle of its reply"
         ) from error
     except TimeoutError as error:
         raise UpstreamError(f"the server of {server.name} stopped in the middle of its reply", status=504) from error
-    except _FAILURES as error:
+    except FAILURES as error:
         raise _unreached(server, error) from error
 
 
 def _unanswered(server: Server, error: BaseException, seconds: float) -> UpstreamError:
     """An UntakenError where it is sure that the server did not take the request, or so soon that it cannot have."""
     told = _unreached(server, error)
-    if isinstance(error, aiohttp.ClientConnectorError) or (isinstance(error, _CLOSED) and seconds <= AGAIN_S):
+    if (isinstance(error, BrokenError) and error.untaken) or (isinstance(error, _CLOSED) and seconds <= AGAIN_S):
         return UntakenError(str(told), status=told.status, hint=told.hint)
     return told
 
@@ -405,30 +406,28 @@ def _unreached(server: Server, error: BaseException) -> UpstreamError:
     name = server.name
     if isinstance(error, TimeoutError):
         return UpstreamError(f"the server of {name} does not answer", status=504)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
+    if isinstance(error, ClosedError):
         or_proxy = "" if proxy_of(server) is None else " or the proxy before it"
         return UpstreamError(f"the server of {name}{or_proxy} closed the connection without an answer")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
+    if isinstance(error, ProxyAnsweredError):
         return UpstreamError(f"the proxy before {name} answered {error.status}")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        why = getattr(error.certificate_error, "verify_message", "") or "it does not fit"
+    if isinstance(error, CertificateError):
+        why = error.why or "it does not fit"
         return UpstreamError(
             f"the certificate of the server of {name} is not accepted: {why}",
             hint="--ca-file FILE names an authority of your own",
         )
-    if isinstance(error, aiohttp.ClientSSLError):
+    if isinstance(error, TlsError):
         return UpstreamError(f"the server of {name} does not speak TLS as it should")
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
+    if isinstance(error, ProxyLostError):
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else "its host is not known"
         return UpstreamError(f"the proxy before {name} cannot be reached: {reason}")
-    if isinstance(error, aiohttp.ClientOSError | ConnectionError | FileNotFoundError):
+    if isinstance(error, LostError | ConnectionError | FileNotFoundError):
         # The text of a connector's error names the address; the reason alone is what a client needs.
         number = error.errno or 0
-        reason = os.strerror(number) if number > 0 else "its host is not known" if number else type(error).__name__
+        reason = os.strerror(number) if number > 0 else "its host is not known" if number else "it broke"
         return UpstreamError(f"the server of {name} cannot be reached: {reason}")
-    if isinstance(
-        error, aiohttp.ClientResponseError | NotHttpError
-    ):  # its message quotes the reply, which may quote our key
+    if isinstance(error, NotHttpError):
         return NoServerError(f"the server of {name} does not answer in HTTP")
     if isinstance(error, ValueError):
         return NoServerError(f"the address of {name} is none that can be connected to")

@@ -168,7 +168,7 @@ WRONG = {
     "a tag": (["model: !!python/object/apply:os.system [id]"], 2, "expected a text", None),
     "a tagged scalar": (["model: !secret x"], 2, "the tag !secret is not supported", None),
     "two documents": (["model: x", "...", "model: y"], 4, "", None),
-    "a way out that is none": (["when_reserved: models:x"], 2, "expected hold or model:NAME", None),
+    "a way out that is none": (["when_reserved: models:x"], 2, "expected hold, park or model:NAME", None),
     "deep": (["stop: " + "[" * 20 + "]" * 20], 2, "nested deeper than 6", None),
     "wide": (["stop: [" + "a, " * 3000 + "a]"], 2, "more than 1000 values", None),
     "a merge key": (["<<: {model: x}"], 2, "<<: unknown key", None),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.deadline import until
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from conftest import Home
 
@@ -66,12 +67,6 @@ def server() -> Iterator[Server]:
             yield made
         finally:
             made.shutdown()
-
-
-def until(what: str, holds: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 20.0
-    while not holds():
-        assert time.monotonic() < deadline_s, what
 
 
 def chat(home: Home, model: str) -> tuple[int, dict[str, str]]:

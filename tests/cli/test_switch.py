@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def test_to_another_model_and_back(shared_home: Home) -> None:
     shared_home.client.spawn(["sleep", "60"], kind="agent", name="coder", model="first")
     done = shared_home.aish("switch", "@coder", "--model", "second")
-    assert (done.returncode, "no model second is here by now" in done.stderr) == (0, True)
+    assert (done.returncode, "no model second is here yet" in done.stderr) == (0, True)
     assert shared_home.client.process("coder").row().model == "second"
     assert (
         json.loads(shared_home.aish("switch", "coder", "--model", "second", "--json").stdout)[0]["changed"] is False

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.cli.transcript import written
+from aish.cli.transcript import Told, written
+from aish.client import connect
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -51,8 +54,6 @@ def test_followed_until_it_has_ended(shared_home: Home) -> None:
     process.wait(timeout_s=60)
     done = shared_home.aish("transcript", "-f", process.id, "--json")
     assert [json.loads(line)["kind"] for line in done.stdout.splitlines()] == ["prompt", "tool", "text", "end"]
-    import os
-
     read, write = os.pipe()
     second = agent(shared_home, name="second", fds={0: read})
     os.close(read)
@@ -64,6 +65,8 @@ def test_followed_until_it_has_ended(shared_home: Home) -> None:
     ) as following:
         assert following.stdout is not None
         assert json.loads(following.stdout.readline())["kind"] == "prompt"
+        with connect(start=False, program="test") as client:
+            os.kill(client.welcome.pid, signal.SIGKILL)  # it goes on with the next one
         os.write(write, b"\n")
         while json.loads(following.stdout.readline())["kind"] != "answer":
             pass
@@ -108,3 +111,25 @@ subprocess.run([sys.executable, "-m", "aish", "run", "--", sys.executable, "-c",
 )
 def test_an_entry_for_people(entry: dict[str, Any], shown: str) -> None:
     assert written(entry, 0.0)[0].endswith(shown)
+
+
+def test_a_result_says_what_was_not_told_yet() -> None:
+    def news(*entries: tuple[str, str]) -> list[str]:
+        told = Told()
+        return [told.news({"kind": kind, "text": text})["text"] for kind, text in entries]
+
+    assert news(("output", "a\n"), ("output", "b\n"), ("result", "a\nb\n\n[exit status 1]"), ("result", "a\nb")) == [
+        "a\n",
+        "b\n",
+        "\n[exit status 1]",
+        "a\nb",
+    ]
+    assert news(("output", "b\n"), ("result", "a\nb\n"))[-1] == "a\nb\n", "the beginning was not seen: `-n 2`"
+
+
+def test_one_that_has_only_begun_is_waited_for(shared_home: Home) -> None:
+    process = shared_home.client.spawn(["sleep", "60"], kind="agent", name="silent")
+    done = shared_home.aish("transcript", "silent")
+    assert (done.returncode, "has no transcript yet" in done.stderr, "-f" in done.stderr) == (69, True, True)
+    process.stop(grace_s=0)
+    assert "has no transcript\n" in shared_home.aish("transcript", process.id).stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +13,9 @@ from aish.cli.wait import shell_status
 from aish.client import connect
 from aish.model import exit as exits
 from aish.wire.part import ExitPart
+from tests.deadline import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import Home
 
 
@@ -117,14 +115,6 @@ def test_the_next_daemon_is_asked_again(home: Home) -> None:
         os.kill(client.welcome.pid, signal.SIGKILL)
     (home.root / "go").write_text("x\n")
     assert waiting.wait(timeout=60) == 7
-
-
-def until(what: str, holds: Callable[[], bool]) -> None:
-    """There is no event for what another program has opened."""
-    deadline = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
 
 
 def _connected(pid: int) -> bool:

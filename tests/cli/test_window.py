@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.deadline import until
 
+if TYPE_CHECKING:
     from conftest import Home
 
 CODEX = """
@@ -31,14 +30,6 @@ write("event_msg", type="token_count", info={"total_token_usage": used, "last_to
     rate_limits={"primary": {"used_percent": 70.0, "window_minutes": 300, "resets_at": time.time() + 3600}})
 time.sleep(600)
 """
-
-
-def until(what: str, found: Callable[[], Any]) -> Any:
-    end_s = time.monotonic() + 30
-    while not (value := found()):
-        assert time.monotonic() < end_s, what
-        time.sleep(0.1)
-    return value
 
 
 def told(home: Home, *words: str) -> Any:

@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from aish.client import connect
-from tests.client.deadline import DEADLINE_S, until
+from tests.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

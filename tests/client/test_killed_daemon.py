@@ -19,7 +19,7 @@ import pytest
 from aish.cli import shutdown
 from aish.client import Aish, AsyncAish, connect
 from aish.errors import NotRunningError, UnavailableError
-from tests.client.deadline import DEADLINE_S, until
+from tests.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

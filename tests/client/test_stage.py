@@ -22,7 +22,7 @@ from aish.wire.message import VERSION, Hello, Inspect, Spawn, Wait
 from aish.wire.message import Signal as SignalRequest
 from aish.wire.part import ExitPart
 from aish.wire.reply import Done, Inspected, Started, Waited, Welcome
-from tests.client.deadline import DEADLINE_S, until
+from tests.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

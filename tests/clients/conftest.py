@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from conftest import Home
 
 DEADLINE_S = 60.0
-MODELS = {"aider": "sim", "claude": "simclaude", "codex": "sim"}
+MODELS = {"aider": "sim", "claude": "simclaude", "codex": "sim", "gemini": "sim", "opencode": "sim"}
 _PATHS = ("/messages", "/chat/completions", "/responses")
 
 
@@ -51,16 +51,21 @@ class Client:
         """A prompt that calls its shell with a command that has to be allowed, after some words."""
         if self.name == "claude":
             return f"think 1 say {say} call Bash " + json.dumps({"command": command})
+        if self.name in ("gemini", "opencode"):
+            tool = {"gemini": "run_shell_command", "opencode": "bash"}[self.name]
+            return f"say {say} call {tool} " + json.dumps({"command": command, "description": "a test"})
         more = {"yield_time_ms": 30000, "sandbox_permissions": "require_escalated", "justification": "May I?"}
         return f"think 1 say {say} call exec_command " + json.dumps({"cmd": command, **more})
 
     @property
     def shell(self) -> str:
         """What it calls its shell."""
-        return {"claude": "Bash", "codex": "shell"}[self.name]
+        return {"claude": "Bash", "codex": "shell", "opencode": "bash"}[self.name]
 
     def spawn(self, prompt: str, *options: str, agent: str = "") -> Any:
-        words = ["spawn", "--json", "--model", self.model, *options, "--", f"@{agent or self.name}", prompt]
+        """`agent`: by its file, with the model that is in there."""
+        model = () if agent else ("--model", self.model)
+        words = ["spawn", "--json", *model, *options, "--", f"@{agent or self.name}", prompt]
         done = self.home.aish(*words, cwd=self.home.root)
         assert done.returncode == 0, done.stderr
         return self.home.client.process(json.loads(done.stdout)["id"])
@@ -74,6 +79,14 @@ class Client:
         """That event of it. Ends with what it said where it ends before."""
         for event in self.home.client.events(follow=True, names=[process.id]):
             if event.kind == kind:
+                return
+            assert event.kind not in ("exited", "failed", "lost"), self.log(process)
+
+    def until_again(self, process: Any, kind: str, times: int) -> None:
+        """The event of that kind that is the last of so many."""
+        for event in self.home.client.events(follow=True, names=[process.id]):
+            times -= event.kind == kind
+            if not times:
                 return
             assert event.kind not in ("exited", "failed", "lost"), self.log(process)
 

@@ -58,6 +58,7 @@ class Host:
     """`answers` are those to what it is asked, in their order; None waits for ever."""
 
     confinement = None
+    midway, keeps_midway = None, False
 
     def __init__(self, *answers: str | None) -> None:
         self.gateway = Gateway(base_url="http://127.0.0.1:1/v1", key="aish-key")
@@ -100,6 +101,9 @@ class Host:
 
     def keep(self, conversation: bytes) -> None:
         self.conversation = conversation
+
+    def keep_midway(self, conversation: bytes) -> None:
+        self.midway = conversation
 
     def record(self, kind: str, **detail: Any) -> None:
         self.records.append((kind, detail))

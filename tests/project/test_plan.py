@@ -11,7 +11,7 @@ from aish.errors import NotFoundError, UsageError
 from aish.project import order
 from aish.project.plan import plan
 from aish.project.profile import chosen
-from aish.wire.part import ExitPart, ProcessPart
+from aish.wire.part import ExitPart, ParkedPart, ProcessPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +125,15 @@ def test_what_has_ended(
     change = {"lifecycle": lifecycle, "state": lifecycle, "exit": end, "reason": "crash-loop"}
     step = next(step for step in planned.plan(planned.rows(job=change)).steps if step.name == "job")
     assert (step.action, step.reason) == (action, reason)
+
+
+def test_what_is_parked_is_kept_and_started_anew_where_its_environment_is_gone(told: Callable[..., Any]) -> None:
+    planned = Planned(told)
+    parked = ParkedPart(owner="window:a/7d", what="window_reserve", used=0.9, budget=0.6, since_s=1.0)
+    change = {"lifecycle": "parked", "state": "parked", "parked": parked}
+    assert told_steps(planned.plan(planned.rows(job=change)))["job"] == "keep"
+    change["parked"] = msgspec.structs.replace(parked, stranded=True)
+    assert told_steps(planned.plan(planned.rows(job=change)))["job"] == "restart"
 
 
 def test_again_runs_what_is_done_once_more(told: Callable[..., Any]) -> None:

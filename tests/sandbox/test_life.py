@@ -176,6 +176,21 @@ def test_a_caller_from_inside_is_known_outside(box: Box) -> None:
         process.communicate("\n")
 
 
+@pytest.mark.parametrize("verb", ["ps", "answer x allow", "shutdown"])
+def test_who_asks_for_the_supervisor_is_told_that_it_is_out_of_reach(box: Box, verb: str) -> None:
+    """`nothing is supervised` was not so; and an agent that read it would start what runs already."""
+    environ = box.environ(XDG_RUNTIME_DIR=str(box.root / "run"))
+    ours = str(Path(__file__).parents[2])
+    for spawn in (False, True):
+        if spawn and box.tier == BWRAP:
+            continue  # it is reached
+        argv = (sys.executable, "-P", "-m", "aish", *verb.split())
+        ran = box.run(*argv, spawn=spawn, environ=environ, read=[ours])
+        assert ran.returncode == 69, ran.stderr
+        assert "the supervisor is not reached from inside this sandbox (closed" in ran.stderr
+        assert ("--sandbox-spawn" if box.tier == BWRAP else "only bubblewrap could let it in") in ran.stderr
+
+
 # --- terminals ------------------------------------------------------------------------------------------------------
 
 

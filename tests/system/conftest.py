@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from tests.deadline import DEADLINE_S
+
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable
 
     from conftest import Home
 
     from aish.wire.part import ProcessPart
 
-DEADLINE_S = 60.0
 COUNT = "Write the numbers from 1 to 1000, one per line, nothing else."
 """What the embedded model answers with "1, 2, 3, …": whatever is lost on the way would be seen."""
 NOTES = Path(__file__).resolve().parents[2] / "examples" / "notes"
@@ -138,14 +138,6 @@ def proc(pid: int) -> Proc | None:
         start_s=boot_s + int(fields[19]) / TICKS,
         rss_bytes=int(fields[21]) * PAGE_BYTES,
     )
-
-
-def until(what: str, holds: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
-    """Look again and again where no event tells; with a deadline."""
-    end = time.monotonic() + deadline_s
-    while not holds():
-        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import NOTES, Proc, Row, proc, until
+from tests.deadline import until
+
+from .conftest import NOTES, Proc, Row, proc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

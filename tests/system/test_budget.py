@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .conftest import until
+from tests.deadline import until
 
 if TYPE_CHECKING:
     from .conftest import Row, System

@@ -19,8 +19,9 @@ import pytest
 from aish.plugins.simprovider import said, script
 from aish.plugins.simprovider.thread import Running
 from aish.supervisor.holder import link, wire
+from tests.deadline import DEADLINE_S, until
 
-from .conftest import System, until
+from .conftest import System
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from aish.client.process import Process
 
 ACP_AGENT = Path(__file__).resolve().parents[1] / "plugins" / "acp" / "agent.py"
-DEADLINE_S = 60.0
 PACE_S = 0.06
 
 SDK = """

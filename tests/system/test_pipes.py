@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from .conftest import until
+from tests.deadline import until
 
 if TYPE_CHECKING:
     from .conftest import System

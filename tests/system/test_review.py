@@ -16,8 +16,9 @@ import pytest
 
 from aish.plugins.simprovider import said, script
 from aish.plugins.simprovider.thread import Running
+from tests.deadline import until
 
-from .conftest import System, until
+from .conftest import System
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

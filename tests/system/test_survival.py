@@ -22,8 +22,9 @@ from aish.wire.message import Events, Snapshot, Spawn, Wait
 from aish.wire.part import EventPart
 from aish.wire.reply import EventList, Started, View, Waited
 from aish.wire.spec import LaunchPart, SpecPart
+from tests.deadline import DEADLINE_S, until
 
-from .conftest import COUNT, DEADLINE_S, until
+from .conftest import COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

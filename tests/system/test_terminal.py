@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pexpect
 import pytest
 
-from .conftest import DEADLINE_S, until
+from tests.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

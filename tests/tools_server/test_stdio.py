@@ -153,6 +153,12 @@ def test_a_file_of_requests_is_answered(shared_home: Home) -> None:
     assert json.loads(out.read_text().splitlines()[0])["result"]["serverInfo"]["name"] == "aish"
 
 
+def test_nothing_to_read_is_an_end_and_no_traceback(shared_home: Home) -> None:
+    """What waits for descriptors does not take /dev/null: it hung."""
+    done = shared_home.aish("mcp", stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_the_daemon_comes_when_it_is_needed_and_may_die_in_the_middle_of_a_wait(
     home: Home, wire_in: Any, go: Any
 ) -> None:

@@ -5,6 +5,7 @@ conversations/ID     a conversation as the adapter wrote it, named by its digest
 slots/SHA256         KV slots that they name, as the gateway keeps them (aish.config.slots)
 checkpoints/N.json   the checkpoints
 rewind.json          a going back that is under way
+midway.json          the middle of the turn that is under way (aish.agents.checkpoints.midway)
 git/                 the git folder by which snapshots are made (aish.worktree.snapshot)
 gate, turn           locks (aish.agents.checkpoints.boundary)
 
@@ -19,8 +20,10 @@ import os
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from aish.agents.checkpoints import checkpoint as c
+from aish.agents.checkpoints import midway
 from aish.agents.checkpoints.boundary import Boundary
 from aish.agents.checkpoints.checkpoint import Checkpoint, Intent, Position
+from aish.agents.checkpoints.midway import Midway
 from aish.config import private_file, slots
 from aish.errors import LimitError, NotFoundError, StorageError
 from aish.worktree import snapshot
@@ -35,7 +38,8 @@ RECENT_MOST: Final = 50
 ASKED_MOST: Final = 100
 CONVERSATION_BYTES: Final = 64 << 20
 _RECORD_BYTES: Final = 1 << 20
-T = TypeVar("T", Checkpoint, Position, Intent)
+_MIDWAY_BYTES: Final = 2 * CONVERSATION_BYTES
+T = TypeVar("T", Checkpoint, Position, Intent, Midway)
 
 
 class Shelf:
@@ -79,6 +83,26 @@ class Shelf:
 
     def done(self) -> None:
         _unlink(os.path.join(self.folder, "rewind.json"))
+
+    # --- the middle of a turn -----------------------------------------------------------------------------------
+
+    @property
+    def midway(self) -> Midway | None:
+        """None: there is none, or it is of no use: then the turn begins with its beginning."""
+        try:
+            return _read(os.path.join(self.folder, "midway.json"), midway.decoded, _MIDWAY_BYTES)
+        except StorageError:
+            return None
+
+    def keep_midway(self, now: Midway) -> None:
+        """Raises StorageError, LimitError."""
+        data = midway.encoded(now)
+        if len(data) > _MIDWAY_BYTES:
+            raise LimitError("the conversation is too long to be kept in the middle of a turn")
+        _write(os.path.join(self.folder, "midway.json"), data)
+
+    def end_midway(self) -> None:
+        _unlink(os.path.join(self.folder, "midway.json"))
 
     # --- conversations ------------------------------------------------------------------------------------------
 
@@ -204,11 +228,11 @@ def sweep_forgotten(common: str, agents: str) -> None:
     snapshot.drop(common, [ref for ref, owner in owners.items() if not os.path.isdir(os.path.join(agents, owner))])
 
 
-def _read(path: str, decode: Callable[[bytes], T]) -> T | None:
+def _read(path: str, decode: Callable[[bytes], T], most_bytes: int = _RECORD_BYTES) -> T | None:
     """None: there is none. Raises StorageError."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
-            return decode(file.read(_RECORD_BYTES))
+            return decode(file.read(most_bytes))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -17,8 +17,8 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aish.agents import adapters, asked, compose, conclusion, keeping, schema, stdin, transcript
-from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, PERMISSIONS, Agent
+from aish.agents import adapters, asked, compose, conclusion, keeping, parked, schema, stdin, transcript
+from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, OWN, PERMISSIONS, Agent
 from aish.agents.ending import die_by, failed, tell
 from aish.agents.events import from_environment
 from aish.agents.host import serving
@@ -33,7 +33,7 @@ from aish.config import folders
 from aish.errors import AishError, InternalError, NotFoundError, UnavailableError, UsageError
 from aish.model import exit as exits
 from aish.sandbox import hosted
-from aish.spi.agent_adapter import Gateway, ProgramError, Task
+from aish.spi.agent_adapter import METERED, Gateway, ProgramError, Task
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from aish.sandbox.hosted import Sandbox
     from aish.spi.acting import Acting
     from aish.spi.agent_adapter import AgentAdapter
+
+
+WORDS = "words"
+"""What the turn of a run is that has its task as words."""
 
 
 def main(argv: list[str]) -> int:
@@ -87,7 +91,11 @@ def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:
     name = invocation.adapter or agent.adapter
     if name is None:
         raise UsageError(f"{agent.name} names no adapter", hint="adapter: claude, in its front matter")
-    return agent, adapters.load(name)
+    adapter = adapters.load(name)
+    if parked.may_be(os.environ):
+        adapters.check_parks(adapter, agent.name)
+    adapters.check_login(adapter, invocation.login or agent.login)
+    return agent, adapter
 
 
 def _task(invocation: Invocation, agent: Agent, talks: Conversations, prompt: str) -> Task:
@@ -129,8 +137,10 @@ def _one_of(option: str, word: str, words: tuple[str, ...]) -> Any:
     return word
 
 
-def _gateway() -> Gateway:
+def _gateway(login: str, adapter: AgentAdapter) -> Gateway:
     base_url, key = os.environ.get("OPENAI_BASE_URL", ""), os.environ.get("OPENAI_API_KEY", "")
+    if not base_url and login == OWN and adapter.own_login != METERED and (url := os.environ.get("AISH_GATEWAY_URL")):
+        return Gateway(base_url=f"{url}/v1", key="")  # its `secrets` have OPENAI_API_KEY: it asks by that, not us
     if not base_url or not key:
         raise UnavailableError(
             "OPENAI_BASE_URL is not set: there is no gateway to ask",
@@ -142,7 +152,7 @@ def _gateway() -> Gateway:
 def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoReturn:
     """The program itself, on our terminal. Raises NotFoundError, UnavailableError."""
     os.environ.pop(transcript.VARIABLE, None)
-    folder, gateway = _folder(), _gateway()
+    folder, gateway = _folder(), _gateway(invocation.login or agent.login, adapter)
     sandbox = _sandbox(adapter)
     confined = Confined(sandbox, gateway.base_url, folder, os.getcwd()) if sandbox is not None else None
     command = adapter.attached(_task(invocation, agent, _talks(agent, adapter), ""), gateway, folder)
@@ -166,7 +176,7 @@ def _become(invocation: Invocation, agent: Agent, adapter: AgentAdapter) -> NoRe
 
 def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: str, events: Events) -> None:
     out = Stdout(1)
-    gateway = _gateway()
+    gateway = _gateway(invocation.login or agent.login, adapter)
     given = stdin.read(0, out_fd=out.fd)
     words = " ".join(invocation.words)
     talks = _talks(agent, adapter)
@@ -186,7 +196,7 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     session = talks.wanted(invocation.session)
     points = Points(work.folder_kept, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"), session)
     if given.text.strip() or words.strip():
-        with points.turn(anew=True) as point:
+        with points.turn(WORDS, anew=True) as point:
             work.turn(compose.whole(agent, given.text, words)[-1][1], point, out)
         out.end()
     elif "AISH_ID" in os.environ and not stdin.is_given(0):

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from aish.agents.host import helper
 from aish.client.aio import AsyncAish
-from aish.errors import AishError
+from aish.client.aio_line import AioLine
+from aish.client.aio_wait import readable
+from aish.errors import AishError, DisconnectedError
+from aish.wire import message as m
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """Tells the newest only; a daemon that is away misses nothing but what is old by then."""
+    """Tells the newest only, and to each daemon: one that dies takes what it was told with it. One that is away
+    misses nothing but what is old by then."""
 
     def __init__(self) -> None:
         self._aish = AsyncAish()
@@ -45,11 +49,42 @@ class Desk:
             self._news.set()
 
     async def _tell(self) -> None:
+        line = AioLine(starts=True, program="agent")
+        try:
+            while True:
+                await self._news.wait()
+                self._news.clear()
+                with contextlib.suppress(AishError):  # a view lacks a word: the work goes on
+                    await self._stand(line)
+        finally:
+            line.close()
+
+    async def _stand(self, line: AioLine) -> None:
+        """Tell it, until there is news: again to a daemon that takes the place of the one that knew. Raises
+        AishError."""
         while True:
-            await self._news.wait()
-            self._news.clear()
-            with contextlib.suppress(AishError):  # a view lacks a word: the work goes on
-                await self._aish.tell(*self._told)
+            activity, doing = self._told
+            try:
+                if line.fileno() < 0:
+                    await line.reconnect()
+                await line.request(m.Tell(activity=activity, doing=doing))
+            except DisconnectedError:
+                line.close()
+                continue
+            if activity is None or not await self._gone(line):
+                return
+            line.close()
+
+    async def _gone(self, line: AioLine) -> bool:
+        """Once the daemon is; False: there is news before that."""
+        waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(readable([line.fileno()]))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            return not waits[0].done()
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def helper(self, name: str, command: Command, cwd: str) -> Helper:
         """Raises AishError."""

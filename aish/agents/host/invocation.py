@@ -68,6 +68,20 @@ def is_host(argv: Sequence[bytes]) -> bool:
     return [os.fsdecode(word) for word in argv[:4]] == [sys.executable, "-P", "-m", "aish.agents.host"]
 
 
+def check_parks(argv: Sequence[bytes]) -> None:
+    """Of words that `command` made. Raises UsageError where that agent cannot be parked, and what reading it does."""
+    from aish.agents import adapters
+
+    said = parse_words([os.fsdecode(word) for word in argv[4:]])
+    name = said.adapter
+    if name is None and said.file is not None:
+        from aish.agents.find import read  # YAML is only loaded for a file
+
+        name = read(said.file).adapter
+    if name is not None:
+        adapters.check_parks(adapters.load(name), said.called)
+
+
 def parse_words(argv: Sequence[str]) -> Invocation:
     """Read the words that `command` made. Raises UsageError."""
     values, flags, words = parted(argv, OPTIONS, FLAGS)

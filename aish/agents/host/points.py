@@ -11,26 +11,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec import structs
 
-from aish.agents import adapters
-from aish.agents.checkpoints import branching, rewinding, slots
+from aish.agents import adapters, parked
+from aish.agents.checkpoints import branching, midway, rewinding, slots
 from aish.agents.checkpoints import checkpoint as c
 from aish.agents.checkpoints.checkpoint import Position
+from aish.agents.checkpoints.midway import Midway
 from aish.agents.checkpoints.shelf import Shelf, sweep_forgotten
 from aish.agents.checkpoints.taking import Occasion, known_place, take
 from aish.agents.checkpoints.usage import used
 from aish.agents.host import program_folder
 from aish.agents.transcript import Transcript
 from aish.client import connect
-from aish.errors import AishError, ConflictError, NotFoundError
+from aish.errors import AishError, ConflictError, LimitError, NotFoundError
 from aish.wire.message import Inspect
 from aish.wire.part import TokensPart
 from aish.wire.reply import Inspected
 from aish.worktree import naming, snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from aish.agents.checkpoints.midway import Given
     from aish.spi.agent_adapter import AgentAdapter
+    from aish.wire.question import AnswerPart, OptionPart
     from aish.worktree.snapshot import Place
 
 PATIENCE_S = 5.0
@@ -48,8 +51,51 @@ class Kept:
         self._shelf, self.session, self.status = shelf, position.session, "failed"
         self._newest_only = newest_only
         self.begins = not position.turn
+        self.midway: Midway | None = None
+        self.resumed = False
+        """The turn was begun before, and did not come to its end."""
+        self._given: list[Given] = []
         kept = position.kept
         self.conversation = shelf.conversation(kept) if shelf is not None and kept is not None else None
+
+    def begin_midway(self, of: str) -> None:
+        """The turn may be parked in its middle, and may have been. Raises StorageError."""
+        if self._shelf is None:
+            return
+        kept = self._shelf.midway
+        self.resumed = kept is not None and kept.of == of
+        self.midway = kept if kept is not None and kept.of == of else Midway(of=of)
+        self._given = list(self.midway.answers)
+        self._shelf.keep_midway(self.midway)
+
+    def keep_midway(self, conversation: bytes) -> None:
+        """Raises StorageError."""
+        if self._shelf is not None and self.midway is not None:
+            try:
+                self._shelf.keep_midway(further := midway.further(self.midway, conversation))
+                self.midway = further
+            except LimitError:  # then the turn begins with its beginning
+                self._shelf.end_midway()
+                self.midway = None
+
+    def given(self, asked: str) -> AnswerPart | None:
+        """What the person answered to that in the run before."""
+        return midway.known(self._given, asked)
+
+    def answered(self, asked: str, answer: AnswerPart, options: Sequence[OptionPart]) -> None:
+        """Raises StorageError, LimitError."""
+        if self._shelf is not None and self.midway is not None:
+            self.midway = midway.answered(self.midway, asked, answer, options)
+            self._shelf.keep_midway(self.midway)
+
+    def result_came(self) -> None:
+        """Of something that it did. Raises StorageError, LimitError."""
+        if self._shelf is None or self.midway is None:
+            return
+        now = midway.done(self.midway)
+        if now != self.midway:
+            self.midway = now
+            self._shelf.keep_midway(now)
 
     def is_called(self, id: str) -> None:
         """Kept at once: a turn that is killed is gone on with. Raises StorageError."""
@@ -104,28 +150,36 @@ class Points:
                 self._take(self._shelf, lock, c.BEGUN, None)
 
     @contextlib.contextmanager
-    def turn(self, *, anew: bool = False) -> Iterator[Kept]:
-        """A turn, and the checkpoint after it. `anew`: whatever there was, this run has one turn. Raises
-        StorageError."""
+    def turn(self, asked: str = "", *, anew: bool = False) -> Iterator[Kept]:
+        """A turn, and the checkpoint after it. `asked` names what is asked of it: a message, or its words. `anew`:
+        whatever there was, this run has one turn. Raises StorageError."""
         shelf = self._shelf
         if shelf is None:
             yield Kept(None)
             return
         with shelf.boundary.turn() as lock:
             rewinding.finish(shelf, (lock,))
-            if anew:
+            if anew and not self._goes_on(shelf, asked):
                 shelf.stand(Position(last=shelf.position.last))
             newest_only = adapters.keeps_newest_only(self._adapter)
             if newest_only:
                 branching.move_on(shelf, self._adapter.name)
             kept = Kept(shelf, newest_only=newest_only)
+            if parked.may_be(os.environ):
+                kept.begin_midway(midway.place(asked, shelf.position))
             self._tell_if(slots.use(shelf.position))
             try:
                 yield kept
             finally:
                 position = structs.replace(shelf.position, turn=shelf.position.turn + 1)
                 shelf.stand(self._with_cache(position, kept.status))
+                shelf.end_midway()
                 self._take(shelf, lock, c.TURN, kept.status)
+
+    def _goes_on(self, shelf: Shelf, asked: str) -> bool:
+        """Whether the run before was parked in the middle of that turn."""
+        kept = shelf.midway
+        return parked.goes_on(os.environ) and kept is not None and kept.of == midway.place(asked, shelf.position)
 
     def _with_cache(self, position: Position, status: str) -> Position:
         """After a turn. One that came to nothing leaves the conversation as it was, and so what is kept of it."""

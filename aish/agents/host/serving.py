@@ -53,7 +53,7 @@ def _answer(program: str, turn: Turn, points: Points, mail: MailPart) -> tuple[s
     out = Stdout(1)
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        with points.turn() as point:
+        with points.turn(f"m{mail.number}") as point:
             turn(mail.text, point, out, mail.schema)
         out.end()
         return "".join(out.text), 0

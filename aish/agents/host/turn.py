@@ -7,8 +7,10 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from aish.agents.checkpoints import midway
 from aish.agents.host import program
 from aish.agents.host.program import Child
+from aish.errors import RefusedError
 from aish.report import clean
 from aish.wire import question as q
 from aish.wire.question import YES_OR_NO, AnswerPart
@@ -56,10 +58,14 @@ class Turn:
         self._events, self._transcript = events, transcript
         self._note, self._missing, self.confinement = note, missing, confinement
         self.conversation = point.conversation
+        self.midway = point.midway.conversation if point.midway is not None else None
+        self.keeps_midway = point.midway is not None
         self._session, self._point, self._called = task.session, point, called
         self._children: list[Child] = []
         self._helpers: list[Helper] = []
         self._text: list[str] = []
+        self._denied: str | None = None
+        """What the person has not allowed, as long as nothing came after it."""
 
     async def start(self, command: Command) -> Child:
         confine = self.confinement.around if self.confinement is not None else None
@@ -83,7 +89,14 @@ class Turn:
             await child.stop()
         await asyncio.gather(*(helper.stop() for helper in self._helpers))
 
+    def check(self) -> None:
+        """Raises RefusedError where the last thing that it wanted was denied, and it had no answer then."""
+        if self._denied is not None:
+            raise RefusedError(f"it did nothing more: it was not allowed to {self._denied}")
+
     def text(self, piece: str) -> None:
+        if piece.strip():
+            self._denied = None
         self._text.append(piece)
         self._stdout.write(piece)
 
@@ -117,8 +130,12 @@ class Turn:
         body = body.encode("utf-8", "replace")[: q.BODY_BYTES].decode("utf-8", "ignore")
         self.record("question", title=title, body=body)
         ruled = _ruled(options, self._task.permissions) if kind == q.PERMISSION else None
+        asked = midway.digest(title, body, options)
+        given = self._point.given(asked) if ruled is None else None
         if ruled is not None:
             answer = AnswerPart(option=ruled.id, time_s=time.time())
+        elif given is not None:
+            answer = given
         else:
             answer = await self._desk.ask(
                 title,
@@ -129,8 +146,13 @@ class Turn:
                 words=words,
                 token=token,
             )
+            self._point.answered(asked, answer, options)
+        if kind == q.PERMISSION:
+            meanings = [option.meaning for option in options if option.id == answer.option]
+            self._denied = None if meanings and meanings[0] not in (q.DENY, q.DENY_ALWAYS) else title
         labels = [option.label for option in options if option.id == answer.option]
         by = "the person" if ruled is None else f"permissions: {self._task.permissions}"
+        by = by if given is None else "the person, before it was parked"
         self.record("answer", title=title, answer=labels[0] if labels else answer.words, by=by)
         return answer
 
@@ -144,8 +166,15 @@ class Turn:
     def keep(self, conversation: bytes) -> None:
         self._point.keep(conversation)
 
+    def keep_midway(self, conversation: bytes) -> None:
+        self._point.keep_midway(conversation)
+
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self._entered()
+        if kind == "result":
+            self._point.result_came()
+        if kind == "tool":
+            self._denied = None
         self._transcript.write(kind, **detail)
         self._events.emit(kind, **{key: value for key, value in detail.items() if key in _SHORT})
 

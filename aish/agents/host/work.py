@@ -9,7 +9,7 @@ import select
 import shutil
 import signal
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aish.agents import adapters, schema
 from aish.agents.asked import refused
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
     from aish.agents.transcript import Transcript
     from aish.sandbox.hosted import Sandbox
     from aish.spi.agent_adapter import AgentAdapter, Gateway, Task
+
+
+GO_ON: Final = (
+    "You were interrupted in the middle of the task below, and your session was resumed. Go on where you were: do "
+    "not do again what is done already.\n\n{}"
+)
+"""To a program that is asked the same once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,8 @@ class Work:
         by then, too."""
         task = self.task(prompt)
         task = replace(task, session=point.session or (task.session if point.begins else None))
+        if point.resumed and task.session is not None:  # its session has what it did until then
+            task = replace(task, prompt=GO_ON.format(prompt))
         task = task if by is None else self._by_schema(task, by)
         folder = self.folder()
         self.kept.write("prompt", text=prompt, agent=self.agent.name, adapter=self.adapter.name, model=task.model)
@@ -116,6 +125,7 @@ class Work:
             )
             try:
                 await self.adapter.run(task, turn)
+                turn.check()
             finally:
                 await turn.close()
 

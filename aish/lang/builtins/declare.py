@@ -218,6 +218,8 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     if parts is None:
         raise CommandError(f"{operand}: not a variable's name")
     name, subscript = parts
+    if subscript is not None and wanted.word in ("export", "readonly"):
+        raise CommandError(f"{operand}: not a variable's name", hint="an element cannot be marked by itself")
     if found is None and assigns and subscript is None:
         found = _list_in_text(rt, wanted, name, value)
     if "n" in wanted.on or ("n" in wanted.off and name in rt.vars.references):
@@ -359,6 +361,8 @@ def _set(
     from aish.lang.compile_array import fill
 
     variables = rt.vars
+    if found is not None and name in variables.readonly:
+        raise rt.expansion_error(f"{name}: readonly variable")  # of a list it is more than the built-in's, as in bash
     if "r" in wanted.off and name in variables.readonly:
         raise CommandError(f"{name}: readonly variable")
     if value is not None or found is not None or wanted.on & set("aA"):

@@ -23,7 +23,7 @@ def let(rt: Runtime, argv: list[str]) -> int:
         try:
             value = evaluate(rt, word, site)
         except ExpansionError as error:
-            if error.fatal:
+            if error.fatal or error.discards:
                 raise
             raise CommandError(f"{word}: {error.message.removeprefix('arithmetic: ')}") from None
     return 0 if value else 1

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def set_(rt: Runtime, argv: list[str]) -> int:
-    """set [-abCefhmnuvx] [-o name] [--] [words]: options, then the positional parameters."""
+    """set [-abBCeEfhHkmnpPtTuvx] [-o name] [--] [words]: options, then the positional parameters."""
     if len(argv) == 1:
         from aish.lang.declarations import plain
 

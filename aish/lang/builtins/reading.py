@@ -8,7 +8,7 @@ import time
 
 from aish.lang.builtins.letters import with_values
 from aish.lang.builtins.line_reading import quick
-from aish.lang.builtins.read_fields import split_read
+from aish.lang.builtins.read_fields import split_all, split_read
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.descriptors import MOST_FD
 from aish.lang.digits import saturated
@@ -47,7 +47,8 @@ class _Wanted:
 
 
 def read(rt: Runtime, argv: list[str]) -> int:
-    """read [-ers] [-d delimiter] [-i text] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]: a line"""
+    """read [-ers] [-a array] [-d delimiter] [-i text] [-n|-N count] [-p prompt] [-t seconds] [-u fd] [name ...]:
+    a line of stdin, its fields into variables."""
     status = quick(rt, argv)
     if status is not None:
         return status
@@ -279,42 +280,46 @@ class _Modes:
 
 
 def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
-    if wanted.raw:
-        line = line.replace("\\", "\\\\")
     if wanted.array:
-        _assign_array(rt, wanted.array, line)
+        _assign_array(rt, wanted, line)
         return
-    if not wanted.names:
-        from aish.lang.pattern import unescape
-
-        rt.vars.set("REPLY", unescape(line))
+    if wanted.exact or not wanted.names:
+        for i, name in enumerate(wanted.names or ["REPLY"]):
+            _put(rt, name, "" if i else _whole(wanted, line))
         return
-    if wanted.exact:
-        from aish.lang.pattern import unescape
-
-        for i, name in enumerate(wanted.names):
-            rt.vars.set(name, "" if i else unescape(line))
-        return
-    values = split_read(line, rt.separators, rt.blanks, len(wanted.names))
+    values = split_read(line, rt.separators, rt.blanks, len(wanted.names), raw=wanted.raw)
     for name, value in zip(wanted.names, values, strict=True):
-        if "[" in name:
-            store(rt, name, value)
-        else:
-            rt.vars.set(name, value)
+        _put(rt, name, value)
 
 
-def _assign_array(rt: Runtime, name: str, line: str) -> None:
-    """read -a: every field is an element."""
+def _put(rt: Runtime, name: str, value: str) -> None:
+    if "[" in name:
+        store(rt, name, value)
+    else:
+        rt.vars.set(name, value)
+
+
+def _whole(wanted: _Wanted, line: str) -> str:
+    """The line as it is, less its backslashes where they had a meaning."""
+    from aish.lang.pattern import unescape
+
+    return line if wanted.raw else unescape(line)
+
+
+def _assign_array(rt: Runtime, wanted: _Wanted, line: str) -> None:
+    """read -a: every field is an element; with -N all is one."""
     from aish.lang.arrays import Indexed
 
+    name = wanted.array
     if name in rt.vars.references:
         name = follow(rt, name)[0]
     array = rt.vars.arrays.get(name)
     if array is not None and array.associative:
         raise CommandError(f"{name}: not an indexed array")
-    values = split_read(line, rt.separators, rt.blanks, len(line) + 1)
-    while values and values[-1] == "":
-        values.pop()
+    if wanted.exact:
+        values = [_whole(wanted, line)]
+    else:
+        values = split_all(line, rt.separators, rt.blanks, raw=wanted.raw)
     rt.vars.put(name, Indexed([]))
     for at, value in enumerate(values):
         rt.vars.set_element(name, at, value)

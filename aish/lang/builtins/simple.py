@@ -96,7 +96,7 @@ def aish(rt: Runtime, argv: list[str]) -> int:
 
 
 def verb(rt: Runtime, argv: list[str]) -> int:
-    """embed [words]; tensor [words]: the verbs of these names."""
+    """embed [words]; tensor [words]: the verbs of these names, as words of the shell."""
     return aish(rt, ["aish", *argv])
 
 

@@ -419,7 +419,7 @@ def last_line(e: Evidence) -> tuple[str, ...]:
 def last_words(e: Evidence) -> Cause | None:
     """What it said last, where it was not said already."""
     end = e.end
-    if end is None or not e.log or end.exit.code == 0 or e.last_run is not None:
+    if end is None or not e.log or end.exit.code == 0 or e.last_run is not None or e.row.parking:
         return None
     return Cause("last-words", 20, last_line(e), _words(e))
 

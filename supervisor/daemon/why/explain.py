@@ -26,6 +26,7 @@ RULES: Final[tuple[Rule, ...]] = (
     waiting.starting,
     waiting.stopping,
     waiting.backoff,
+    waiting.parked,
     ends.crash_loop,
     ends.not_started,
     ends.hook,
@@ -189,6 +190,8 @@ def _opening(e: Evidence) -> str:
             return f"{who(row)} is being stopped."
         case "backoff":
             return f"{who(row)} is between two runs: the last one ended {_ending(e)}."
+        case "parked":
+            return f"{who(row)} has been parked for {e.ago(row.ended_s)}: its processes have ended for a while."
         case "exited" | "failed" | "lost":
             return f"{who(row)} {'failed' if row.lifecycle == 'failed' else 'ended'} {_ending(e)}."
 

@@ -20,6 +20,7 @@ from aish.supervisor.daemon.why.evidence import (
     span,
     who,
 )
+from aish.wire import window
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.row import Row
@@ -198,6 +199,25 @@ def stopping(e: Evidence) -> Cause | None:
     elif event is not None and event.kind == "killed":
         sentences.append("It was sent SIGKILL: what does not end then hangs in the kernel.")
     return Cause("stopping", 90, tuple(sentences), (fact(event),) if event is not None else ())
+
+
+def parked(e: Evidence) -> Cause | None:
+    """It has ended until a usage window has room for it, or is just ending for that."""
+    row = e.row
+    if not row.parking or row.barred is None:
+        return None
+    barred, name = row.barred, window.name(row.barred.owner)
+    begins = f"in {span(max(0.0, barred.until_s - e.now_s))}" if barred.until_s is not None else None
+    sentences = [f"What is said of it: {window.spent(barred.owner, barred.what, barred.used, barred.budget, None)}."]
+    if barred.stranded:
+        sentences.append(
+            f"The machine was started anew since, and nobody has its environment: `aish start {row.name}`."
+        )
+    else:
+        when = f"{begins} at the latest" if begins is not None else f"when {name} has room; nobody knows when that is"
+        sentences.append(f"It goes on by itself {when}; `aish cont {row.name}` lets it go on now.")
+    event = e.last("parked", "parking")
+    return Cause("parked", 92, tuple(sentences), (fact(event),) if event is not None else ())
 
 
 def backoff(e: Evidence) -> Cause | None:

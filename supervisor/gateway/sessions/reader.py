@@ -68,7 +68,7 @@ class Reader:
 
     def restore(self) -> None:
         """Take over what the records hold. Raises StorageError."""
-        for process, path, body in self._spending.records.sessions():
+        for process, path, body in self._spending.journal.places():
             with contextlib.suppress(msgspec.DecodeError):  # of another version: as if it was never read
                 self._places[process, path] = _decode(body)
 

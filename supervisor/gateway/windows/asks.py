@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 
 class WindowAsks:
-    """`held` tells who waits for an owner."""
+    """`held` tells who waits for an owner, `parked` who has ended until it has room."""
 
-    def __init__(self, book: Book, gate: Gate, held: Callable[[str], list[str]]) -> None:
+    def __init__(
+        self, book: Book, gate: Gate, held: Callable[[str], list[str]], parked: Callable[[str], list[str]]
+    ) -> None:
+        self._parked = parked
         self._book = book
         self._gate = gate
         self._held = held
@@ -60,6 +63,7 @@ class WindowAsks:
             reserve=None if in_force is None else in_force.reserve,
             shares={subject: self._gate.part(window, subject) for subject in shares},
             held=self._held(OWNER + self._gate.named(window)),
+            parked=self._parked(OWNER + self._gate.named(window)),
         )
 
     def _rules(self, windows: list[Window]) -> list[WindowRulePart]:

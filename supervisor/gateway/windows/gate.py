@@ -141,6 +141,7 @@ class Gate:
             used=found.used,
             budget=found.most,
             until_s=found.until_s,
+            login=found.window.account.login,
         )
 
     def named(self, window: Window) -> str:

@@ -10,10 +10,13 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from aish.client import connect
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -47,6 +50,7 @@ class Adapter:
                 case "ask":
                     answer = await host.ask(value, body="$ " + value, form="command", options=OPTIONS, token=value)
                     host.text(f"{value}:{answer.option} ")
+                case "wish": await host.ask(value, options=OPTIONS)
                 case "fail": raise LimitError("its budget is spent")
                 case "status": raise ProgramError("it failed", ended=int(value))
                 case "bug": raise RuntimeError("a bug")
@@ -141,7 +145,7 @@ def test_an_agent_file_says_how(plugin: Home) -> None:
         ("adapter: scripted\ntemperature: 1\n", ":3:", "temperature: does nothing here"),
         ("program: x\n", ":2:", "program: does nothing here"),
         ("adapter: scripted\npermissions: perhaps\n", ":3:", "expected ask or allow or deny"),
-        ("adapter: scripted\nlogin: mine\n", ":3:", "expected gateway or own"),
+        ("adapter: scripted\nlogin: mine\n", ":3:", "expected gateway or own or client"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place(plugin: Home, head: str, place: str, told: str) -> None:
@@ -215,6 +219,33 @@ def test_it_is_seen_asks_and_goes_on(plugin: Home) -> None:
     found = entries(plugin)
     assert [entry["kind"] for entry in found] == ["prompt", "tool", "question", "answer", "text", "end"]
     assert (found[3]["answer"], found[3]["by"]) == ("Allow always", "the person")
+
+
+def test_what_it_is_doing_is_told_to_the_next_daemon_too(plugin: Home) -> None:
+    """A tool may go on for an hour: it was seen as `running` until the next word of its agent."""
+    process = spawned(plugin, "tool=pytest wait")
+    for daemon_dies in (True, False):
+        deadline_s = time.monotonic() + DEADLINE_S
+        while (row := process.row()).state != "tool":
+            assert row.ended_s is None
+            assert time.monotonic() < deadline_s, row.state
+        assert row.doing == "pytest"
+        if daemon_dies:
+            with connect(start=False, program="test") as client:
+                os.kill(client.welcome.pid, signal.SIGKILL)
+            while not process.row().pid:
+                pass
+    process.signal("INT")
+    assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
+
+
+def test_what_is_denied_and_followed_by_nothing_is_no_success(plugin: Home) -> None:
+    """Whichever adapter it is: Claude Code and Codex end such a turn as any other."""
+    agent_file(plugin, "careful", "adapter: scripted\npermissions: deny\n")
+    done = run(plugin, "@careful", "say=well wish=push")
+    assert (done.returncode, done.stdout) == (77, "well\n")
+    assert "it did nothing more: it was not allowed to push" in done.stderr
+    assert run(plugin, "@careful", "wish=push say=without").returncode == 0
 
 
 def test_ctrl_c_cancels_the_turn_and_the_program_is_told(plugin: Home) -> None:

@@ -63,6 +63,12 @@ def until_event(home: Home, id_: str, kind: str, times: int = 1) -> None:
         assert event.kind not in ("exited", "failed", "lost"), f"it ended before it was {kind}"
 
 
+def until_said(home: Home, process: Any) -> None:
+    """What it says before a tool."""
+    while not any("one" in line.text for line in home.client.logs(process, streams=("stderr",))):
+        assert process.row().lifecycle == "running"
+
+
 def answer_text(home: Home, process: Any) -> str:
     return "\n".join(line.text for line in home.client.logs(process, streams=("stdout",)))
 
@@ -85,9 +91,11 @@ def test_a_turn_is_its_text_and_the_transcript_has_what_was_done(x: Home) -> Non
 
 
 @pytest.mark.slow
-def test_text_after_a_tool_begins_a_paragraph(x: Home) -> None:
-    """`Let me look.Done.` is what comes of gluing."""
-    assert run(x, "say=look tool=ls say=done").stdout == "look \n\ndone\n"
+def test_what_it_says_before_a_tool_is_no_answer(x: Home) -> None:
+    """A pipe gets nothing that is not the answer, whichever adapter it is."""
+    done = run(x, "say=look tool=ls say=all say=done")
+    assert (done.stdout, "@x: look" in done.stderr) == ("all done\n", True)
+    assert [entry["text"] for entry in entries(x) if entry["kind"] == "said"] == ["look "]
 
 
 @pytest.mark.parametrize(
@@ -173,9 +181,8 @@ def test_no_file_outside_its_folder(x: Home) -> None:
 
 
 def test_ctrl_c_cancels_the_turn_and_its_agent_says_farewell(x: Home) -> None:
-    process = spawned(x, "tool=ls say=one hang")
-    while "one" not in answer_text(x, process):
-        assert process.row().lifecycle == "running"
+    process = spawned(x, "say=one tool=ls hang")
+    until_said(x, process)
     process.signal("INT")
     assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
     assert answer_text(x, process).endswith("cancelled")
@@ -193,9 +200,8 @@ def test_a_question_that_is_open_is_withdrawn_and_answered_with_cancelled(x: Hom
 
 @pytest.mark.slow
 def test_one_that_does_not_hear_is_ended_all_the_same(x: Home) -> None:
-    process = spawned(x, "say=one deaf")
-    while "one" not in answer_text(x, process):
-        assert process.row().lifecycle == "running"
+    process = spawned(x, "say=one tool=ls deaf")
+    until_said(x, process)
     process.signal("INT")
     assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
 

@@ -52,9 +52,10 @@ def test_who_wants_to_be_asked_is_told_that_it_cannot() -> None:
 
 def test_its_own_login_is_left_alone_and_no_key_of_ours_is_beside_it() -> None:
     """It knows no GOOGLE_GEMINI_BASE_URL, which `aish env` told its shell: our key would go to Google."""
-    own = {"GEMINI_API_KEY": GATEWAY.key, "ANTHROPIC_API_KEY": "theirs", "ANTHROPIC_BASE_URL": GATEWAY.origin}
+    ours = {"OPENAI_API_KEY": GATEWAY.key, "OPENAI_BASE_URL": GATEWAY.base_url}
+    own = {**ours, "GEMINI_API_KEY": GATEWAY.key, "ANTHROPIC_API_KEY": "theirs", "ANTHROPIC_BASE_URL": GATEWAY.origin}
     command = way.headless(Task(prompt="x", login="own", permissions="allow"), GATEWAY, own, "m", repository=True)
-    for name in ("OPENAI_API_KEY", "GEMINI_API_KEY", "ANTHROPIC_BASE_URL"):
+    for name in (*ours, "GEMINI_API_KEY", "ANTHROPIC_BASE_URL"):
         assert command.environ[name] is None
     assert "ANTHROPIC_API_KEY" not in command.environ
     assert "--model" not in command.argv

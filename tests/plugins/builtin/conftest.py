@@ -39,6 +39,9 @@ class Desk:
     def __init__(self, gateway: Gateway, folder: Path, answers: Sequence[str]) -> None:
         self.gateway, self.folder = gateway, str(folder)
         self.conversation: bytes | None = None
+        self.midway: bytes | None = None
+        self.keeps_midway = False
+        self.midways: list[bytes] = []
         self.answers = list(answers)
         self.said: list[str] = []
         self.lines: list[str] = []
@@ -95,6 +98,9 @@ class Desk:
     def keep(self, conversation: bytes) -> None:
         self.conversation = conversation
 
+    def keep_midway(self, conversation: bytes) -> None:
+        self.midways.append(conversation)
+
     def record(self, kind: str, **detail: str | float | bool | None) -> None:
         self.records.append({"kind": kind, **detail})
         self.on_record(self.records[-1])
@@ -126,6 +132,8 @@ class Bench:
         rule: Any = "allow",
         instructions: str = "",
         conversation: bytes | None = None,
+        midway: bytes | None = None,
+        keeps_midway: bool = False,
         during: Callable[[asyncio.Task[None], Desk], None] | None = None,
         confinement: Confinement | None = None,
         **acting: Any,
@@ -138,6 +146,7 @@ class Bench:
             gateway = Gateway(base_url=f"http://127.0.0.1:{sock.getsockname()[1]}/v1", key="key")
             self.desk = Desk(gateway, self.private, answers)
             self.desk.conversation = conversation
+            self.desk.midway, self.desk.keeps_midway = midway, keeps_midway
             self.desk.confinement = confinement
             task = Task(
                 prompt=prompt,

@@ -18,8 +18,9 @@ from aish.model.sandbox import BWRAP, TIERS
 from aish.sandbox import tier
 from aish.sandbox.hosted import Sandbox
 from aish.wire.sandbox import SandboxPart
+from tests.deadline import until
 
-from .whole import call, until
+from .whole import call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +140,7 @@ def test_what_leaves_its_group_is_ended_with_the_command(box: Box) -> None:
         pytest.skip("without a pid namespace it lives until its agent's end: test_confined_whole")
     mark = f"3612.{os.getpid()}"  # others run this test meanwhile
     box.shell(f"setsid sh -c 'echo x > began; exec sleep {mark}' & until [ -s began ]; do :; done")
-    until(lambda: not _running(mark))
+    until("nothing of it is left", lambda: not _running(mark))
 
 
 @pytest.mark.slow
@@ -149,7 +150,7 @@ def test_a_command_that_does_not_want_to_end_is_ended_in_time(box: Box) -> None:
     script = f"trap '' TERM; (trap '' TERM; exec sleep {mark}) & echo begun; while :; do wait; done"
     (told,) = box.tried(call("shell", command=script, timeout_s=1))
     assert told == "begun\n\n[ended after 1 s]"
-    until(lambda: not _running(mark))
+    until("nothing of it is left", lambda: not _running(mark))
 
 
 def test_what_its_shell_starts_has_the_agent_s_environment_but_not_its_sandbox_s(box: Box) -> None:

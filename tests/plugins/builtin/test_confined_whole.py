@@ -12,8 +12,9 @@ import pytest
 
 from aish.model.sandbox import BWRAP, NONE
 from aish.sandbox import tier
+from tests.deadline import DEADLINE_S, until
 
-from .whole import DEADLINE_S, agent, call, entries, run, spawned, until, until_event
+from .whole import agent, call, entries, run, spawned, until_event
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -94,7 +95,8 @@ def test_what_it_daemonises_is_gone_with_it(up: Home, sandbox: str) -> None:
     agent(up, ACTS + sandbox)
     script = "setsid sh -c 'trap \"\" TERM; echo x > began; exec sleep 3633.5' & until [ -s began ]; do :; done"
     assert run(up, "@fix", f"{call('shell', command=script)} then say 1").returncode == 0
-    until(lambda: not [path for path in Path("/proc").glob("[0-9]*/cmdline") if _has(path, b"3633.5")])
+    commands = Path("/proc").glob
+    until("nothing of it is left", lambda: not any(_has(path, b"3633.5") for path in commands("[0-9]*/cmdline")))
 
 
 @pytest.mark.slow
@@ -126,7 +128,7 @@ def test_the_reason_of_its_end_is_its_own_word(up: Home) -> None:
     assert process.row().exit.reason == "loop"
     process = spawned(up, "@fix", call("shell", command="sleep 3600"))
     until_event(up, process.id, "started")
-    until(lambda: process.row().doing == "run: sleep 3600")
+    until("it says so", lambda: process.row().doing == "run: sleep 3600")
     process.signal("INT")
     assert process.wait(timeout_s=DEADLINE_S).reason == "cancelled"
 

@@ -13,9 +13,10 @@ import pytest
 
 from aish.model.sandbox import NONE
 from aish.sandbox import tier
+from tests.deadline import DEADLINE_S
 
 from .test_servers import SERVER
-from .whole import DEADLINE_S, agent, call, entries, run, spawned, until_event
+from .whole import agent, call, entries, run, spawned, until_event
 
 if TYPE_CHECKING:
     from conftest import Home

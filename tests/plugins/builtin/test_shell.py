@@ -111,3 +111,37 @@ def _gone(pid: int) -> bool:
         except (ProcessLookupError, FileNotFoundError):
             return True
     return False
+
+
+def test_what_it_prints_is_told_while_it_runs_and_when_it_is_cut_short(tmp_path: Path) -> None:
+    """An agent that is killed or cancelled in the middle of a command has told what that printed until then."""
+    told: list[str] = []
+    shell = Shell(str(tmp_path), tell=told.append)
+
+    async def go() -> None:
+        begun = 'printf "one\\ntw"; until test -e go; do :; done; printf "o\\nthr"; touch seen; sleep 3600'
+        task = asyncio.ensure_future(shell.shell(begun))
+        async with asyncio.timeout(DEADLINE_S):
+            while not told:
+                await asyncio.sleep(0)
+            assert told == ["one\n"], "whole lines"
+            (tmp_path / "go").touch()
+            while not (tmp_path / "seen").exists():
+                await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(go())
+    assert "".join(told) == "one\ntwo\nthr"
+
+
+def test_a_quick_command_has_a_result_alone_and_a_long_output_a_bound(tmp_path: Path) -> None:
+    told: list[str] = []
+    shell = Shell(str(tmp_path), tell=told.append)
+    assert asyncio.run(shell.shell("echo x")) == "x\n"
+    assert told == []
+    text = asyncio.run(shell.shell("yes", 3))
+    assert "[ended after 3 s]" in text
+    assert len("".join(told)) < 70_000
+    assert "".join(told).endswith("[more of it is in the result]\n")

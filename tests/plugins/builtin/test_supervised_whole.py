@@ -9,9 +9,10 @@ import pytest
 from aish.model.sandbox import BWRAP
 from aish.plugins.builtin import supervised
 from aish.sandbox import tier
+from tests.deadline import DEADLINE_S
 
 from .vectors import Vectors
-from .whole import DEADLINE_S, agent, call, entries, run, spawned, until_event
+from .whole import agent, call, entries, run, spawned, until_event
 
 if TYPE_CHECKING:
     from conftest import Home

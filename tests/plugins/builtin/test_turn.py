@@ -57,6 +57,31 @@ def test_only_the_tools_of_its_file_are_offered(bench: Bench) -> None:
     assert "Unknown tool" in done.results()[0]
 
 
+def test_a_turn_that_was_parked_goes_on_where_it_was(bench: Bench) -> None:
+    """What its tools did is not done again, and what a person allowed for good is not asked again."""
+    run = call("shell", command="echo line >> f")
+    steps = " then ".join([run, run, "say 3"])
+    first = bench.run(steps, tools=("shell",), rule="ask", answers=("always",), keeps_midway=True)
+    assert (first.answer, len(first.asked), len(first.midways)) == ("w0 w1 w2", 1, 2)
+    (bench.cwd / "f").write_text("line\n")  # as it was then
+    asked = len(bench.bodies())
+    again = bench.run(steps, tools=("shell",), rule="ask", midway=first.midways[0], keeps_midway=True)
+    assert (again.answer, again.asked) == ("w0 w1 w2", [])
+    assert (bench.cwd / "f").read_text() == "line\nline\n"
+    assert bench.bodies()[asked]["messages"] == bench.bodies()[1]["messages"], "it goes on with another conversation"
+    assert again.conversation is not None
+    assert json.loads(again.conversation)[0]["parts"][0]["content"] == steps
+
+
+def test_what_is_kept_of_a_middle_and_cannot_be_read_is_told(bench: Bench) -> None:
+    with pytest.raises(AishError, match="cannot be understood"):
+        bench.run("say 1", tools=("shell",), midway=b"{}", keeps_midway=True)
+
+
+def test_who_is_not_parked_keeps_no_middle(bench: Bench) -> None:
+    assert bench.run(f"{call('shell', command='true')} then say 1", tools=("shell",)).midways == []
+
+
 def test_a_wrong_call_is_told_to_the_model_which_goes_on(bench: Bench) -> None:
     """Small models write arguments that are none: that is no reason to give up."""
     steps = f"call read {{broken then call read {{}} then {call('read', path='x', lines='many')} then say 1"
@@ -100,6 +125,16 @@ def test_where_all_was_denied_its_status_says_so(bench: Bench) -> None:
         bench.run(f"{call('shell', command='touch x')} then say 2", rule="ask", answers=("no",), tools=("shell",))
     assert bench.desk.answer == "w0 w1"
     assert not (bench.cwd / "x").exists()
+
+
+@pytest.mark.parametrize("rule", ["ask", "deny"])
+def test_no_answer_to_a_denial_is_a_refusal_and_no_fault_of_its_model(bench: Bench, rule: str) -> None:
+    steps = f"{call('shell', command='echo 1')} then {call('write', path='f', content='')} then say 0"
+    with pytest.raises(RefusedError, match="not allowed to write f") as caught:
+        bench.run(steps, permissions={"shell": "allow"}, rule=rule, answers=("no",), tools=("shell", "write"))
+    assert caught.value.exit_status == 77
+    with pytest.raises(UpstreamError):
+        bench.run("say 0", tools=("shell",))
 
 
 def test_always_is_this_very_command_and_this_file(bench: Bench) -> None:

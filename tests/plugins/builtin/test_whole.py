@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .whole import DEADLINE_S, agent, call, entries, run, spawned, until, until_event
+from tests.deadline import DEADLINE_S, until
+
+from .whole import agent, call, entries, run, spawned, until_event
 
 if TYPE_CHECKING:
     from conftest import Home
@@ -55,7 +57,7 @@ def test_ctrl_c_ends_the_whole_group_of_its_command(up: Home) -> None:
     script = "trap '' TERM; sleep 3600 & echo $! > child; echo $$ > leader; wait"
     process = spawned(up, "@fix", call("shell", command=script))
     leader = up.root / "leader"
-    until(lambda: leader.exists() and leader.read_text().strip())
+    until("it runs", lambda: leader.exists() and leader.read_text().strip())
     pids = [int((up.root / name).read_text()) for name in ("child", "leader")]
     process.signal("INT")
     assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
@@ -136,7 +138,9 @@ def test_what_it_asks_ends_with_it(up: Home) -> None:
     agent(up, "tools: [ask]\npermissions: allow\n")
     agent(up, "description: says something\n", name="other")
     process = spawned(up, "@fix", call("ask", agent="other", task="say 9 pace 60"))
-    until(lambda: any(row.name == "other" and row.state == "generating" for row in up.client.processes()))
+    until(
+        "the other one works", lambda: ("other", "generating") in {(r.name, r.state) for r in up.client.processes()}
+    )
     process.signal("INT")
     assert process.wait(timeout_s=DEADLINE_S).signal == signal.SIGINT
     assert [row.name for row in up.client.processes() if row.name == "other"] == []

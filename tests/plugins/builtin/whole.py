@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import textwrap
-import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from conftest import Home
-
-DEADLINE_S = 60.0
 
 
 def call(tool: str, **arguments: Any) -> str:
@@ -46,11 +42,3 @@ def entries(home: Home, name: str = "fix") -> list[dict[str, Any]]:
     row = [row for row in home.client.processes(all=True) if row.name == name][-1]
     (path,) = (home.state / "agents").glob(f"*-{row.id}/transcript.jsonl")
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def until(condition: Any) -> None:
-    """Of what there is no event for: files of a command."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        os.sched_yield()

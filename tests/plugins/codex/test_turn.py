@@ -37,6 +37,7 @@ class Codex:
 
     def __init__(self, *says: Any, after: tuple[Any, ...] = ()) -> None:
         self.says, self.after = list(says), list(after)
+        self.account: dict[str, str] | None = None
 
     def __call__(self, sent: dict[str, Any]) -> list[Any]:
         match sent:
@@ -44,6 +45,8 @@ class Codex:
                 return [{"id": id, "result": {}}]
             case {"method": "thread/start", "id": id}:
                 return [{"id": id, "result": {"thread": {"id": "t"}}}]
+            case {"method": "account/read", "id": id}:
+                return [{"id": id, "result": {"account": self.account}}]
             case {"method": "turn/start", "id": id}:
                 return [{"id": id, "result": {"turn": {"id": "u"}}}, *self.says]
             case {"method": "turn/interrupt", "id": id}:
@@ -70,6 +73,23 @@ def test_the_answer_is_the_last_text_alone(host: Any, program: Any) -> None:
     assert told.notes == ["I look."]
     assert told.activities == [("tool", "shell: pytest -x"), (None, None), (None, None)]
     assert [kind for kind, _ in told.records] == ["session", "said", "tool", "result"]
+
+
+@pytest.mark.parametrize(
+    ("account", "told"), [(None, "has no login of its own"), ({"type": "chatgpt"}, "that no API takes")]
+)
+def test_a_login_that_is_none_for_an_api_is_told_before_a_model_is_asked(
+    host: Any, program: Any, monkeypatch: pytest.MonkeyPatch, account: Any, told: str
+) -> None:
+    monkeypatch.delenv("CODEX_API_KEY", raising=False)
+    codex = Codex(said("the answer"), over())
+    codex.account = account
+    with pytest.raises(UpstreamError, match=told):
+        hold(host(), program(codex), Task(prompt="x", login="client"))
+    codex.account = {"type": "apiKey"}
+    asked = host()
+    hold(asked, program(codex), Task(prompt="x", login="client"))
+    assert asked.output == "the answer"
 
 
 def test_a_sub_agents_words_and_end_are_not_the_turns(host: Any, program: Any) -> None:

@@ -21,7 +21,7 @@ def settings(argv: tuple[str, ...]) -> dict[str, Any]:
 
 
 def test_by_the_gateway() -> None:
-    command = way.headless(Task(prompt="x", model="small", arguments=("-c", "a=1")), GATEWAY)
+    command = way.headless(Task(prompt="x", model="small", arguments=("-c", "a=1")), GATEWAY, {})
     assert (command.argv[0], command.argv[-1]) == ("codex", "app-server")
     found = settings(command.argv)
     assert found["model_provider"] == "aish"
@@ -33,14 +33,29 @@ def test_by_the_gateway() -> None:
 
 @pytest.mark.parametrize("make", [way.headless, way.attached])
 def test_its_own_login_is_left_alone(make: Any) -> None:
-    command = make(Task(prompt="", login="own"), GATEWAY)
+    command = make(Task(prompt="", login="own"), GATEWAY, {})
     assert "-c" not in command.argv
     assert set(command.environ.values()) == {None}, "it would ask the gateway with a key that is none of its"
 
 
+@pytest.mark.parametrize(
+    ("own", "bearer"), [({}, {"requires_openai_auth": True}), ({way.OWN_KEY: "sk-x"}, {"env_key": way.OWN_KEY})]
+)
+def test_by_the_gateway_with_a_bearer_of_its_own_beside_our_key(own: dict[str, str], bearer: dict[str, Any]) -> None:
+    command = way.headless(Task(prompt="x", login="client"), GATEWAY, own)
+    provider = settings(command.argv)["model_providers"]["aish"]
+    assert provider["base_url"] == GATEWAY.base_url
+    assert {name: value for name, value in provider.items() if name in ("env_key", "requires_openai_auth")} == bearer
+    ((header, variable),) = provider["env_http_headers"].items()
+    assert (header, command.environ[variable]) == ("x-aish-key", GATEWAY.key)
+    assert way.OWN_KEY not in command.environ, "it is left as it is"
+    assert command.environ[way.KEY] is None
+    assert way.thread(Task(prompt="x", login="client"))[1]["modelProvider"] == "aish"
+
+
 @pytest.mark.parametrize("make", [way.headless, way.attached])
 def test_the_key_is_in_no_argument(make: Any) -> None:
-    command = make(Task(prompt="x", model="m", session="s", instructions='say "no"\n'), GATEWAY)
+    command = make(Task(prompt="x", model="m", session="s", instructions='say "no"\n'), GATEWAY, {})
     assert not any(GATEWAY.key in word for word in command.argv)
 
 
@@ -60,7 +75,7 @@ def test_a_conversation() -> None:
 
 def test_on_a_terminal() -> None:
     task = Task(prompt="-p?", model="m", session="s", instructions='say "no"\n')
-    command = way.attached(task, GATEWAY)
+    command = way.attached(task, GATEWAY, {})
     assert command.argv[-3:] == ("s", "--", "-p?")
     assert "resume" in command.argv
     found = settings(command.argv)

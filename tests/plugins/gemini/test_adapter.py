@@ -72,11 +72,12 @@ def test_with_its_own_login_nothing_is_made(person: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "state").exists()
 
 
-def test_in_a_sandbox_its_home_is_one_that_stays() -> None:
-    """Ours is in aish's own folder, which no sandbox has."""
+def test_in_a_sandbox_its_home_is_one_that_stays_and_its_commands_have_no_terminal(tmp_path: Path) -> None:
+    """Ours is in aish's own folder, which no sandbox has. By Landlock a command came to `forkpty(3) failed`."""
+    kept = str(tmp_path / "kept")
 
     class Confined:
-        stays = "/kept"
+        stays = kept
 
         def reads(self, path: str) -> bool:
             return False
@@ -84,5 +85,7 @@ def test_in_a_sandbox_its_home_is_one_that_stays() -> None:
     command = Command(argv=("gemini",), environ={"GEMINI_CLI_HOME": "/state/gemini"})
     for login in ("gateway", "own"):
         placed = Adapter().placed(command, Task(prompt="", login=login), Confined())  # type: ignore[arg-type]
-        assert placed.environ == {"GEMINI_CLI_HOME": "/kept"}
+        assert placed.environ == {"GEMINI_CLI_HOME": kept}
+    made = json.loads((tmp_path / "kept" / ".gemini" / "settings.json").read_text())
+    assert made == {"tools": {"shell": {"enableInteractiveShell": False}}}
     assert Adapter().placed(command, Task(prompt=""), None) == command

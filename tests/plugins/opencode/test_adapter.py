@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from aish.errors import UsageError
 from aish.plugins.opencode.adapter import CONFIG, Adapter
 from aish.spi.agent_adapter import Command, Gateway, Task
 
@@ -29,6 +32,23 @@ def test_what_the_file_allows_it_does_not_ask_for() -> None:
 
 def test_with_its_own_login_its_configuration_is_left_alone() -> None:
     assert CONFIG not in Adapter().environ(Task(prompt="", login="own"), GATEWAY, "/tmp")
+
+
+def test_its_own_bearer_is_beside_our_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", GATEWAY.key)
+    task = Task(prompt="", login="client", model="anthropic/claude-x")
+    environ = Adapter().environ(task, GATEWAY, "/tmp")
+    assert environ["OPENAI_API_KEY"] is None, "it would be a login of that provider"
+    config = json.loads(environ[CONFIG] or "")
+    options = config["provider"]["anthropic"]["options"]
+    assert options == {"baseURL": GATEWAY.base_url, "headers": {"x-aish-key": GATEWAY.key}}
+    assert (config["model"], config["enabled_providers"]) == ("anthropic/claude-x", ["anthropic"])
+
+
+@pytest.mark.parametrize("model", [None, "claude-x", "anthropic/"])
+def test_its_own_bearer_is_of_a_provider_that_is_named(model: str | None) -> None:
+    with pytest.raises(UsageError, match="its model names none"):
+        Adapter().environ(Task(prompt="", login="client", model=model), GATEWAY, "/tmp")
 
 
 def test_its_conversations_are_where_a_sandbox_leaves_them() -> None:

@@ -6,13 +6,13 @@ import os
 import select
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from aish.plugins.simgpu import driver
+from tests.deadline import until
 
 GIB = 1 << 30
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,14 +21,6 @@ Started = Callable[..., subprocess.Popen[str]]
 
 def used(device: int = 0) -> int | None:
     return driver().sample()[device].used_bytes
-
-
-def until(condition: Callable[[], bool], deadline_s: float = 20) -> None:
-    """The kernel has no event for 'a file of that folder says so'."""
-    end = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        select.select([], [], [], 0.01)
 
 
 def test_create_says_what_it_made_and_may_be_repeated(command: Command) -> None:
@@ -127,7 +119,7 @@ def test_run_takes_more_later_and_all_is_free_at_the_end(command: Command, start
     assert process.stdout is not None
     assert process.stdout.readline() == "up\n"
     assert used() in (7 * GIB, 10 * GIB)
-    until(lambda: used() == 10 * GIB)
+    until("the card has it", lambda: used() == 10 * GIB)
     process.terminate()
     assert process.wait(timeout=60) == -signal.SIGTERM
     assert used() == 0

@@ -12,7 +12,6 @@ import secrets
 import select
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +23,11 @@ from aish.wire.message import Events, Forget, Inspect, Logs, Snapshot, Spawn, St
 from aish.wire.part import EventPart, ProcessPart
 from aish.wire.reply import Done, EventList, Inspected, Started, View, Waited
 from aish.wire.spec import LaunchPart, RoutePart, SpecPart
+from tests.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-
-DEADLINE_S = 60.0
 
 
 class Supervised:
@@ -186,15 +184,6 @@ class Supervised:
 
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def until(what: str, holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
-    """Look again and again, where there is no event to wait for; less often after a while; with a deadline."""
-    begin = time.monotonic()
-    while not holds():
-        waited_s = time.monotonic() - begin
-        assert waited_s < deadline_s, f"not within {deadline_s} s: {what}"
-        time.sleep(min(0.005 + waited_s / 20, 0.03))
 
 
 def gone(pid: int) -> bool:

@@ -49,8 +49,9 @@ def test_nothing_rises_from_the_dead(lifecycle: state.Lifecycle, event: Lifecycl
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_a_stop_is_final(event: LifecycleEvent) -> None:
     """Stop during start, or a restart policy of 'always', must not resurrect (circus #935). Only a run of a schedule
-    that took too long is followed by another: what tells it from a stop is aish.supervisor.daemon.verdict."""
-    after = "scheduled" if event == machine.Recurs() else "stopping"
+    that took too long is followed by another, and only what a usage window stopped goes on: what tells these from a
+    stop is aish.supervisor.daemon.verdict."""
+    after = {machine.Recurs(): "scheduled", machine.Parks(): "parked"}.get(event, "stopping")
     assert machine.step("stopping", event).state in state.ENDED | {after, "stopping"}
 
 

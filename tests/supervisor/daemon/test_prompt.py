@@ -47,11 +47,12 @@ def test_what_is_counted() -> None:
         row("running", holds=["budget"]),
         row("queued"),
         row("backoff"),
+        row("parked"),
         row("running", kind="system"),
         row("exited", end=ExitPart(code=0, reason=exits.DONE)),
         row("exited", end=ExitPart(code=3)),
     ]
-    assert prompt.count(rows, 1001.0) == (prompt.Counts(4, 1, 2, 1), 1000.0 + prompt.FAILED_S)
+    assert prompt.count(rows, 1001.0) == (prompt.Counts(4, 1, 3, 1), 1000.0 + prompt.FAILED_S)
     assert prompt.line(7, prompt.Counts(4, 2, 2, 1), 3) == "pid=7 running=4 queued=2 held=2 failed=1 asks=3\n"
     assert prompt.count([], 0.0) == (prompt.Counts(0, 0, 0, 0), None)
 

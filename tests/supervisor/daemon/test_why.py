@@ -16,7 +16,7 @@ from aish.supervisor.daemon.row import Row, Wrapup
 from aish.supervisor.daemon.why import explain as module
 from aish.supervisor.daemon.why.evidence import Device, Evidence, Holder
 from aish.supervisor.daemon.why.explain import explain
-from aish.wire.part import EventPart, ExitPart, RunPart, TokensPart
+from aish.wire.part import EventPart, ExitPart, ParkedPart, RunPart, TokensPart
 from aish.wire.spec import GroupPart, LastWordPart, LimitPart, NeedPart, SchedulePart, SpecPart
 
 ROOT = Path(__file__).parents[3]
@@ -98,6 +98,26 @@ def tokens(**counts: int) -> TokensPart:
     return TokensPart(**counts)
 
 
+def parked(**changes: Any) -> Row:
+    barred = ParkedPart(
+        owner="window:claude/7d",
+        what="window_reserve",
+        used=0.9,
+        budget=0.6,
+        until_s=NOW_S + 7200,
+        since_s=950.0,
+    )
+    return row(
+        {"kind": "agent", "when_reserved": "park"},
+        lifecycle="parked",
+        parking=True,
+        barred=structs.replace(barred, **changes),
+        ended_s=960.0,
+        exit=ExitPart(signal=15, reason="parked"),
+    )
+
+
+PARKED = parked()
 CASES: dict[str, Evidence] = {
     "for a need": evidence(queued(**NEEDS_DB), others={"db": DB_LOADING}),
     "for a need that nobody started": evidence(queued(needs=[NeedPart(name="db", timeout_s=300.0)])),
@@ -146,6 +166,9 @@ CASES: dict[str, Evidence] = {
         restart_in_s=23.0,
         log=("no such table: users",),
     ),
+    "is parked": evidence(PARKED, log=("no such table: users",)),
+    "is parked, and nobody knows how long": evidence(parked(until_s=None)),
+    "is parked without its environment": evidence(parked(stranded=True)),
     "crash loop": ended(code=1, word="crash-loop"),
     "crash loop by its probe": with_(
         ended(code=1, word="crash-loop"),

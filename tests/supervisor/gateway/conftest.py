@@ -21,6 +21,7 @@ import pytest
 
 from aish.wire import key
 
+from . import recorded
 from .daemon import Daemon
 from .upstream import Upstream
 
@@ -128,13 +129,8 @@ class GatewayProcess:
         return self.call("/v1/chat/completions", body, key)
 
     def rows(self, where: str = "1") -> list[sqlite3.Row]:
-        """Rows of the records."""
-        db = sqlite3.connect(f"file:{self.state}/gateway.db?mode=ro", uri=True, timeout=DEADLINE_S)
-        try:
-            db.row_factory = sqlite3.Row
-            return db.execute(f"SELECT * FROM requests WHERE dialect != 'probe' AND ({where})").fetchall()
-        finally:
-            db.close()
+        """Rows of requests that ended."""
+        return recorded.ended(self.state / "gateway.db", f"dialect != 'probe' AND ({where})")
 
     def read_log(self) -> str:
         return self.log.read_text()

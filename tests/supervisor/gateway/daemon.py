@@ -23,6 +23,7 @@ from aish.wire.link import (
     Readiness,
     Release,
     Resting,
+    Room,
     Served,
     SessionsRead,
     Settled,
@@ -42,7 +43,7 @@ DEADLINE_S = 60.0
 Event = TypeVar(
     "Event",
     *(Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack, SessionsRead),
-    *(ActivityNote, Need, Told),
+    *(ActivityNote, Need, Room, Told),
 )
 DURABLE = (Hold, Release, Warn, Exceeded, Settled, Served, Readiness, Resting, FellBack, SessionsRead)
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from aish.supervisor.gateway.row import Row
 from aish.wire.link import Ack, Hold, Member, Readiness, Release, Served, Settled
 from aish.wire.message import BudgetQuery, KeyList, KeyNew, KeyRevoke, Limit, UsageQuery, WindowList, WindowSet
 from aish.wire.reply import Done
 from aish.wire.spec import BudgetPart, PricePart
 
-from . import storm
+from . import recorded, storm
 from .storm import Storm
 from .test_faults import Client, chat
 from .test_limits import Call
@@ -243,7 +244,7 @@ def test_a_damaged_database_is_kept_aside_and_budgets_go_on_from_what_the_daemon
     world.daemon.alert = None
     world.gateway.start()
     world.daemon.wait_for(lambda daemon: daemon.alert is not None)
-    (aside,) = [file for file in path.parent.glob("gateway.db.damaged-*") if not file.name.endswith(("-wal", "-shm"))]
+    (aside,) = [file for file in path.parent.glob("gateway.db.damaged-*") if file.name.count("-") == 2]
     assert aside.read_bytes().startswith(b"this is no database")
     for words in ("is damaged", str(aside), "keys of `aish key new`, the budgets"):
         assert words in (world.daemon.alert or "")
@@ -450,17 +451,16 @@ class Kind:
 
     def taken(self, world: World) -> float:
         """What is settled and reserved, by the gateway's file alone. To be asked while no gateway runs."""
-        what = {"usd": "cost_usd", "requests": "server IS NOT NULL"}.get(self.name, "input + output")
-        db = sqlite3.connect(f"file:{world.gateway.state}/gateway.db?mode=ro", uri=True)
-        try:
-            begun = "SELECT * FROM begun WHERE number NOT IN (SELECT number FROM requests)"
-            (sum_,) = db.execute(
-                f"SELECT coalesce(sum({what}), 0) FROM (SELECT * FROM requests UNION ALL {begun})"
-                " WHERE dialect != 'probe' AND bytes_in > 90"
-            ).fetchone()
-        finally:
-            db.close()
-        return float(sum_)
+        path, which = world.gateway.state / "gateway.db", "dialect != 'probe' AND bytes_in > 90"
+        rows = [Row.of(tuple(row)) for row in recorded.ended(path, which)]
+        rows += [row for row in recorded.left(path).under_way.values() if row.bytes_in > 90]
+        match self.name:
+            case "usd":
+                return sum(row.cost_usd or 0.0 for row in rows)
+            case "requests":
+                return sum(row.server is not None for row in rows)
+            case _:
+                return sum(row.input + row.output for row in rows)
 
     def worked(self, world: World) -> float:
         """The same as the server itself saw it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aish.errors import StorageError, UsageError
@@ -16,10 +17,12 @@ from aish.wire.reply import RequestList
 
 from .conftest import World
 
+UNDER_WAY = Row(4, 40.0, 1, "p2", "review-2", "agent", ("p2",), "small", "anthropic", "/v1/messages", agent="review")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """Five requests: of two processes, one named key; one failed, one hung up, one is under way."""
+    """Requests of two processes and one named key; one failed, one hung up."""
     path = str(tmp_path / "gateway.db")
     records = Records(path)
     rows = [
@@ -28,24 +31,22 @@ def path(tmp_path: Path) -> str:
         Row(
             3, 30.0, 1, "key:editor", "editor", None, ("key:editor",), "small", "openai", "/v1/embeddings", status=499
         ),
-        Row(4, 40.0, 1, "p2", "review-2", "agent", ("p2",), "small", "anthropic", "/v1/messages", agent="review"),
         Row(5, 50.0, 1, "p3", "tool", "command", ("p3",), "small", "openai", "/v1/completions", status=0),
     ]
     with records.transaction():
-        records.put_ended(row for row in rows if row.status is not None)
-        records.put_begun(row for row in rows if row.status is None)
+        records.put_ended(rows)
     records.close()
     return path
 
 
 def numbers(path: str, wanted: RequestsQuery) -> list[int]:
-    return [part.number for part in requests.query(path, wanted).requests]
+    return [part.number for part in requests.query(path, wanted, [UNDER_WAY]).requests]
 
 
 def test_the_newest_are_told_oldest_first(path: str) -> None:
-    found = requests.query(path, RequestsQuery(last=2))
+    found = requests.query(path, RequestsQuery(last=2), [UNDER_WAY])
     assert ([part.number for part in found.requests], found.more) == ([4, 5], True)
-    assert requests.query(path, RequestsQuery(last=5)).more is False
+    assert requests.query(path, RequestsQuery(last=5), [UNDER_WAY]).more is False
 
 
 def test_by_process_agent_key_and_model(path: str) -> None:
@@ -63,20 +64,18 @@ def test_a_client_that_hung_up_is_no_failure(path: str) -> None:
 
 def test_one_under_way_is_told_again_when_it_has_ended(path: str) -> None:
     """Who follows would never see the end of a request that took longer than those after it."""
-    found = requests.query(path, RequestsQuery(after=3, last=10))
+    found = requests.query(path, RequestsQuery(after=3, last=10), [UNDER_WAY])
     assert [(part.number, part.status) for part in found.requests] == [(4, None), (5, 0)]
     records = Records(path)
-    (row,) = records.under_way()
-    row.status = 200
     with records.transaction():
-        records.put_ended([row])
+        records.put_ended([msgspec.structs.replace(UNDER_WAY, status=200)])
     records.close()
-    again = requests.query(path, RequestsQuery(after=5, numbers=[4]))
+    again = requests.query(path, RequestsQuery(after=5, numbers=[4]), [UNDER_WAY])
     assert [(part.number, part.status) for part in again.requests] == [(4, 200)]
 
 
 def test_a_page_from_a_number_on_begins_with_the_oldest(path: str) -> None:
-    found = requests.query(path, RequestsQuery(after=1, last=2))
+    found = requests.query(path, RequestsQuery(after=1, last=2), [UNDER_WAY])
     assert ([part.number for part in found.requests], found.more) == ([2, 3], True)
 
 

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aish.wire.link import FellBack, Hold, LastSaid, Readiness, Release
+from aish.wire.link import FellBack, Hold, LastSaid, Readiness, Release, Room
 from aish.wire.message import KeyNew, WindowList, WindowSet, WindowUnset
+from aish.wire.part import ParkedPart
 from aish.wire.reply import Done, Windows
 from aish.wire.spec import BudgetPart, FailoverPart, LastWordPart
 
@@ -409,6 +410,108 @@ def test_who_has_used_its_share_waits_in_front_or_not_and_others_go_on(there: Wo
 
 
 # --- moved to another model ---------------------------------------------------------------------------------------
+
+
+# --- who is parked --------------------------------------------------------------------------------------------------
+
+
+def parked(world: World, id: str, hold: Hold, since_s: float = 1.0, **more: Any) -> None:
+    """As the daemon tells it once its processes have ended."""
+    told = {name: getattr(hold, name) for name in ("owner", "login", "what", "used", "budget", "until_s")}
+    world.daemon.change(id, alive=False, parked=ParkedPart(**told, since_s=since_s), **more)
+
+
+def held_up(world: World, reserve: str = "40%") -> tuple[str, Hold]:
+    """An agent in the background at the reserve, with what the daemon heard of it; its client is gone by then."""
+    id, key = world.agent(background=True)
+    set_rule(world, reserve=reserve)
+    used(world, 0.9)
+    assert ask(world, key)[0] == 200
+    client = begun(world, key)
+    hold = held(world, id)
+    client.close()
+    released(world, id)
+    return id, hold
+
+
+def rooms(world: World, id: str, since_s: float = 1.0) -> list[Room]:
+    return [room for room in world.daemon.events(Room) if (room.id, room.since_s) == (id, since_s)]
+
+
+def room(world: World, id: str, since_s: float = 1.0) -> Room:
+    return world.daemon.event(Room, lambda told: (told.id, told.since_s) == (id, since_s))
+
+
+def test_who_is_parked_is_judged_as_a_request_is_and_told_when_there_is_room(there: World) -> None:
+    """Nothing of it asks any more: somebody else has to find out, and to say which parking is meant."""
+    id, hold = held_up(there)
+    assert hold.login, "which login's window it is, nobody could tell later"
+    parked(there, id, hold)
+    (part,) = listed(there)
+    assert (part.parked, part.held) == ([id], [])
+    set_rule(there, reserve="20%")
+    assert not rooms(there, id)
+    set_rule(there, reserve="5%")
+    room(there, id)
+    parked(there, id, hold, 2.0)
+    room(there, id, 2.0)
+
+
+def test_a_person_in_front_and_the_end_of_a_rule_are_room(there: World) -> None:
+    id, hold = held_up(there)
+    parked(there, id, hold)
+    assert listed(there)[0].parked == [id]
+    assert not rooms(there, id)
+    there.daemon.change(id, background=False)
+    room(there, id)
+    parked(there, id, hold, 2.0, background=True)
+    assert there.daemon.ask(WindowUnset(target="claude")) == Done()
+    room(there, id, 2.0)
+
+
+def test_a_gateway_that_is_killed_tells_again_and_judges_by_what_it_knew(there: World) -> None:
+    id, hold = held_up(there)
+    parked(there, id, hold)
+    assert listed(there)[0].parked == [id]
+    there.gateway.kill()
+    there.gateway.start()
+    assert listed(there)[0].parked == [id]
+    assert not rooms(there, id), "it woke it since it knew nothing"
+    assert there.daemon.ask(WindowUnset(target="claude")) == Done()
+    room(there, id)
+
+
+@pytest.mark.slow
+def test_a_window_that_begins_anew_is_room(there: World) -> None:
+    id, key = there.agent(background=True)
+    set_rule(there, reserve="40%")
+    used(there, 0.9, 4.0)
+    assert ask(there, key)[0] == 200
+    client = begun(there, key)
+    hold = held(there, id)
+    client.close()
+    parked(there, id, hold)
+    assert hold.until_s is not None
+    room(there, id)
+    assert time.time() >= hold.until_s
+
+
+def test_a_hold_that_becomes_longer_is_told_again(there: World) -> None:
+    """Else who would have been parked for days waits in memory, as for a minute."""
+    id, key = there.agent(background=True)
+    _, front_key = there.agent()
+    set_rule(there, reserve="40%")
+    used(there, 0.9, 100.0)
+    assert ask(there, key)[0] == 200
+    client = begun(there, key)
+    first = held(there, id)
+    used(there, 0.9, 3600.0)
+    assert ask(there, front_key)[0] == 200
+    again = there.daemon.event(Hold, lambda hold: hold.id == id and hold.number > first.number)
+    assert first.until_s is not None
+    assert again.until_s is not None
+    assert again.until_s > first.until_s + 3000
+    client.close()
 
 
 @pytest.fixture

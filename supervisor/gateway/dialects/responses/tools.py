@@ -75,10 +75,6 @@ class Names(msgspec.Struct, frozen=True):
         return self.spaces.get(name, (None, name))
 
 
-class _Tools(msgspec.Struct):
-    tools: list[Tool] | None = None
-
-
 def offered(tools: Sequence[Tool]) -> Offered:
     """Raises InputError with the tool at fault."""
     functions: list[dict[str, object]] = []

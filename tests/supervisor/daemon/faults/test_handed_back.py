@@ -238,8 +238,14 @@ def test_started_again_and_handed_back_again(given: Given) -> None:
     os.kill(pid, 0)
 
 
-@pytest.mark.parametrize("victim", ["daemon", "holder", "keeper", "parents"])
-@pytest.mark.parametrize("runs", [True, False])
+@pytest.mark.parametrize(
+    ("victim", "runs"),
+    [
+        *((victim, True) for victim in ("daemon", "holder", "keeper", "parents")),
+        ("daemon", False),
+        *(pytest.param(victim, False, marks=pytest.mark.slow) for victim in ("holder", "keeper", "parents")),
+    ],
+)
 def test_killed_during_off_the_rest_is_done(given: Given, victim: str, runs: bool) -> None:
     """The death of the holder was told as an error, and the daemon stayed for ever, "shutting down". With nothing to
     hand back a daemon's death left the supervisor where it was."""

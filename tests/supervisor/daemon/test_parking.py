@@ -1,0 +1,270 @@
+"""Which process is parked, and by which end: decisions alone. What follows is in tests/cli/test_parking.py."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from aish.agents.host import invocation
+from aish.errors import ConflictError, RefusedError, StorageError
+from aish.model.exit import Exit
+from aish.supervisor.daemon import machine
+from aish.supervisor.daemon.flaw import flaws
+from aish.supervisor.daemon.parking import PARK_LEAST_S, Parking, in_front, is_long, may_park
+from aish.supervisor.daemon.process import Process
+from aish.supervisor.daemon.row import Row, Wrapup
+from aish.supervisor.daemon.verdict import judge
+from aish.wire.link import Hold
+from aish.wire.part import ParkedPart
+from aish.wire.spec import LastWordPart, SchedulePart, SpecPart
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BARRED = ParkedPart(owner="window:claude/7d", what="window_reserve", used=0.9, budget=0.6, since_s=5.0)
+HOST = [os.fsencode(word) for word in invocation.command([], file="/a/fix.md")]
+ATTACHED = [os.fsencode(word) for word in invocation.command([], attached=True, file="/a/fix.md")]
+OTHER = [b"python3", b"-c", b"pass"]
+
+
+def row(spec: dict[str, Any] | None = None, **fields: Any) -> Row:
+    made = SpecPart(**{"argv": HOST, "cwd": b"/", "kind": "agent", "when_reserved": "park"} | (spec or {}))
+    return Row(**{"id": "p1", "number": 1, "name": "fix", "spec": made, "created_s": 1.0} | fields)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fields", "expected"),
+    [
+        ({}, {}, True),
+        ({"when_reserved": "hold"}, {}, False),
+        ({"argv": OTHER}, {}, False),
+        ({"argv": ATTACHED}, {}, False),
+        ({"pty": True}, {}, False),
+        ({}, {"targets": [0, 1]}, False),
+        ({}, {"adopted": True}, False),
+    ],
+)
+def test_only_what_can_go_on_later_is_parked(spec: dict[str, Any], fields: dict[str, Any], *, expected: bool) -> None:
+    """Descriptors of a pipeline are gone by then, and a terminal is somebody's."""
+    assert may_park(row(spec, **fields)) is expected
+
+
+@pytest.mark.parametrize(
+    ("until_s", "expected"),
+    [(None, True), (1000.0 + PARK_LEAST_S, True), (999.0 + PARK_LEAST_S, False), (900.0, False)],
+)
+def test_a_short_hold_is_cheaper_than_another_start(until_s: float | None, *, expected: bool) -> None:
+    barred = ParkedPart(owner="window:a/5h", what="window_reserve", used=1, budget=0.6, until_s=until_s, since_s=1.0)
+    assert is_long(barred, 1000.0) is expected
+
+
+def verdict(subject: Row, end: Exit, **more: Any) -> Any:
+    words = {"cause": None, "ran_s": 5.0, "now_s": 100.0, "chance": 0.5, "restartable": True}
+    return judge(subject, end, **(words | more))
+
+
+@pytest.mark.parametrize("end", [Exit(None, 15), Exit(None, 9), Exit(1, None), Exit(None, None)])
+@pytest.mark.parametrize("stop", [None, "parked"])
+def test_every_end_but_success_is_the_parking_that_was_meant(end: Exit, stop: str | None) -> None:
+    """By its stop signal, by SIGKILL after its grace, by a failure just then, by a reboot (nobody knows how): whether
+    the daemon that meant it has noted that it sent the signal or not."""
+    subject = row(parking=True, barred=BARRED, stop_reason=stop, lifecycle="stopping" if stop else "running")
+    found = verdict(subject, end, restartable=False)
+    assert isinstance(found.event, machine.Parks)
+    assert found.exit.reason == "parked"
+
+
+def test_who_was_done_just_before_is_done() -> None:
+    found = verdict(row(parking=True, barred=BARRED, stop_reason=None, lifecycle="running"), Exit(0, None))
+    assert (type(found.event), found.exit.reason) == (machine.Exited, "done")
+    again = row({"restart": "always"}, parking=True, barred=BARRED, stop_reason="parked", lifecycle="stopping")
+    assert isinstance(verdict(again, Exit(0, None)).event, machine.Parks), "it is to run again anyway"
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "parent", "restarted", "wrapup", "timeout"])
+def test_any_other_stop_is_what_it_says(reason: str) -> None:
+    subject = row(parking=True, barred=BARRED, stop_reason=reason, lifecycle="stopping")
+    found = verdict(subject, Exit(None, 15))
+    assert (type(found.event), found.exit.reason) == (machine.Exited, reason)
+
+
+def test_a_run_of_a_schedule_is_parked_as_any_other() -> None:
+    """Its next time would begin the same work anew, beside that which waits."""
+    spec = {"schedule": SchedulePart(cron="@hourly")}
+    subject = row(spec, parking=True, barred=BARRED, stop_reason="parked", lifecycle="stopping")
+    assert isinstance(verdict(subject, Exit(None, 15)).event, machine.Parks)
+
+
+def test_the_users_word_counts_for_a_while() -> None:
+    assert not in_front(row(), 10.0)
+    assert in_front(row(in_front_until_s=11.0), 10.0)
+    assert not in_front(row(in_front_until_s=10.0), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"kind": "command", "argv": OTHER}, "a command keeps no conversation"),
+        ({"argv": OTHER}, "only an agent with an adapter"),
+        ({"when_reserved": "parks"}, "expected hold, park or model:NAME"),
+    ],
+)
+def test_what_could_never_go_on_is_refused(spec: dict[str, Any], said: str) -> None:
+    (flaw,) = flaws(row(spec).spec)
+    assert said in str(flaw)
+    assert flaw.field == "when_reserved"
+    assert not list(flaws(row().spec))
+
+
+# --- effects ----------------------------------------------------------------------------------------------------
+
+
+class Conductor:
+    """What Parking has of the rest: writes down what it is asked for. `full`: the disk takes no intent."""
+
+    def __init__(self, *rows: Row, full: bool = False, kept: bool = True) -> None:
+        self.processes = [Process(row) for row in rows]
+        self.full, self.done = full, list[tuple[str, ...]]()
+        self.recorder = self.table = self.launcher = self.files = self
+        self.load = lambda id_: object() if kept else None
+
+    def alive(self) -> list[Process]:
+        return self.processes
+
+    def promise(self, row: Row, kind: str, text: str, **detail: Any) -> None:
+        if self.full:
+            raise StorageError("the disk is full")
+        self.done.append(("promise", kind))
+
+    def event(self, kind: str, row: Row, text: str, **detail: Any) -> None:
+        self.done.append(("event", kind))
+
+    def change(self, row: Row) -> None:
+        pass
+
+    def changed(self, process: Process) -> None:
+        self.done.append(("changed",))
+
+    def stop(self, process: Process, grace_s: float | None, reason: str, by: str) -> None:
+        self.done.append(("stop", reason, by))
+
+    def apply(self, process: Process, event: machine.LifecycleEvent) -> None:
+        self.done.append(("apply", type(event).__name__))
+
+
+HOLD_OF_DAYS = Hold(
+    number=1, id="p1", owner="window:claude/7d", what="window_reserve", used=0.9, budget=0.6, login="ab"
+)
+HELD = {"lifecycle": "running", "holds": ["budget"], "pid": 7}
+WAITS = {"lifecycle": "parked", "parking": True, "barred": BARRED}
+
+
+def with_parking(conductor: Conductor, do: Callable[[Parking, Process], None]) -> list[tuple[str, ...]]:
+    async def go() -> None:
+        do(Parking(cast("Any", conductor)), conductor.processes[0])
+
+    asyncio.run(go())
+    return conductor.done
+
+
+def test_the_intent_is_written_before_anything_is_ended() -> None:
+    """Killed in between, the next daemon takes the agent's end for its parking, and not for a failure."""
+    conductor = Conductor(row(**HELD))
+    done = with_parking(conductor, lambda parking, process: parking.held(process, HOLD_OF_DAYS))
+    assert done == [("promise", "parking"), ("stop", "parked", "a usage window")]
+    kept = conductor.processes[0].row
+    assert kept.parking
+    assert kept.barred is not None
+    assert (kept.barred.login, kept.barred.until_s) == ("ab", None)
+
+
+def test_without_an_intent_it_is_held() -> None:
+    conductor = Conductor(row(**HELD), full=True)
+    assert with_parking(conductor, lambda parking, process: parking.held(process, HOLD_OF_DAYS)) == []
+    assert not conductor.processes[0].row.parking
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"holds": ["budget", "user"]},
+        {"holds": []},
+        {"wrapup": Wrapup(last=LastWordPart(message="x"), until_boot_s=1.0, within_s=1.0, by="x")},
+        {"checking": True},
+        {"lifecycle": "stopping"},
+    ],
+)
+def test_who_is_paused_ends_or_has_nothing_held_is_not_parked(fields: dict[str, Any]) -> None:
+    conductor = Conductor(row(**(HELD | fields)))
+    assert with_parking(conductor, lambda parking, process: parking.held(process, HOLD_OF_DAYS)) == []
+
+
+@pytest.mark.parametrize("at", ["generating", "tool", "question"])
+def test_what_it_does_beside_is_waited_for(at: str) -> None:
+    """A command cut in the middle would be half done, and a question gone under the person's hands."""
+
+    def held(parking: Parking, process: Process) -> None:
+        process.metered = "generating" if at == "generating" else None
+        process.told = ("tool", "bash: make") if at == "tool" else (None, None)
+        process.wants = "wants: x" if at == "question" else None
+        parking.held(process, HOLD_OF_DAYS)
+        assert not process.row.parking
+        process.metered, process.told, process.wants = "queued", ("tool", "bash: make"), None
+        parking.look(process)
+
+    done = with_parking(Conductor(row(**HELD)), held)
+    assert done == [("promise", "parking"), ("stop", "parked", "a usage window")]
+
+
+def test_a_daemon_that_finds_an_intent_carries_it_out() -> None:
+    found = Conductor(row(**HELD, parking=True, barred=BARRED))
+    assert with_parking(found, lambda parking, process: parking.taken_over()) == [
+        ("stop", "parked", "a usage window")
+    ]
+    undecided = Conductor(row(**HELD, barred=BARRED))
+    done = with_parking(undecided, lambda parking, process: parking.taken_over())
+    assert [step[0] for step in done] == ["promise", "stop"]
+
+
+def test_room_wakes_the_parking_that_it_means_and_no_other() -> None:
+    assert with_parking(Conductor(row(**WAITS)), lambda parking, process: parking.room(process, 5.0)) == [
+        ("event", "unparked"),
+        ("apply", "Unparked"),
+    ]
+    for fields, since_s in (({}, 4.0), ({"holds": ["user"]}, 5.0), ({"lifecycle": "queued"}, 5.0)):
+        conductor = Conductor(row(**(WAITS | fields)))
+        assert with_parking(conductor, lambda parking, process, at=since_s: parking.room(process, at)) == []  # type: ignore[misc]
+
+
+def test_only_the_user_lets_it_go_on_and_not_above_its_share() -> None:
+    share = ParkedPart(owner="window:claude/7d", what="window_share", used=0.4, budget=0.3, since_s=5.0)
+    for barred, user, fault in (
+        (BARRED, False, RefusedError),
+        (share, True, ConflictError),
+    ):
+        conductor = Conductor(row(**(WAITS | {"barred": barred})))
+        with pytest.raises(fault):
+            with_parking(conductor, lambda parking, process, by=user: parking.let_go(process, user=by, by="x"))  # type: ignore[misc]
+        assert conductor.done == []
+    conductor = Conductor(row(**WAITS))
+    done = with_parking(conductor, lambda parking, process: parking.let_go(process, user=True, by="by the user"))
+    assert [step[-1] for step in done] == ["continued", "changed", "unparked", "Unparked"]
+    assert in_front(conductor.processes[0].row, time.time() + 86400.0)
+
+
+def test_without_its_environment_it_stays_and_says_so_once() -> None:
+    conductor = Conductor(row(**WAITS), kept=False)
+
+    def told(parking: Parking, process: Process) -> None:
+        parking.room(process, 5.0)
+        parking.room(process, 5.0)
+
+    assert with_parking(conductor, told) == [("changed",)]
+    found = conductor.processes[0].row
+    assert "`aish start fix`" in (found.reason or "")
+    assert found.barred is not None
+    assert found.barred.stranded
