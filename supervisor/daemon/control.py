@@ -130,6 +130,7 @@ class Control:
         row.barred, row.reason = structs.replace(row.barred, stranded=False), sentence(row.barred)
         self.daemon.recorder.promise(row, "wanted", f"given another environment {by(caller)}")
         self.daemon.conductor.changed(process)
+        parking.look(process)
         return Done()
 
     async def restart(self, caller: Caller, request: Restart) -> Done:
@@ -312,7 +313,7 @@ class Control:
         text = "answered by what it asks for again" if model is None else f"answered by {model} from now on"
         self.daemon.recorder.event("switched", row, f"{text} {by(caller)}", model=model)
         self.daemon.conductor.changed(process)
-        self.daemon.conductor.parking.go_on(process, text)  # that model may have other windows: its request tells
+        self.daemon.conductor.parking.switched(process, text)
         return Done()
 
     async def label(self, caller: Caller, request: Label) -> Done:
