@@ -63,7 +63,7 @@ class Afterlife:
         row = process.row
         _count(row)
         runs.next_begins(row, runs.WINDOW)
-        row.barred, row.parking, row.goes_on, row.wake = None, False, True, None
+        row.parking, row.goes_on, row.wake = False, True, None  # by what it was parked is known until it runs
         row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = row.started_s = None
         row.concluded = None
         if row.next_spec is not None:

@@ -400,6 +400,7 @@ class Conductor:
 
     def _began(self, process: Process) -> None:
         row = process.row
+        row.barred = None
         self.table.began(process)
         probed = row.spec.kind == kind.MODEL or row.spec.ready is not None
         self.readiness(process, "began-model" if probed else "began")

@@ -13,7 +13,7 @@ from aish.model import exit as exits
 from aish.model import kind, label, state
 from aish.supervisor.daemon import authority, environ, offspring, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
-from aish.supervisor.daemon.parking import sentence
+from aish.supervisor.daemon.parking import is_waking, sentence
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
 from aish.wire.message import Cont, Forget, Label, Mark, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
@@ -270,7 +270,7 @@ class Control:
         row = process.row
         if row.ended:
             raise ConflictError(f"{row.name} ({row.id}) has ended")
-        if state.USER not in row.holds and row.barred is not None:
+        if state.USER not in row.holds and row.barred is not None and not is_waking(row):
             self.daemon.conductor.parking.let_go(process, user=caller.standing == "user", by=by(caller))
             return Done()
         if state.USER not in row.holds:

@@ -22,7 +22,7 @@ from aish.model import state
 from aish.model.spec import PARK
 from aish.supervisor.daemon import clock, machine, runs
 from aish.wire import window
-from aish.wire.part import ParkedPart
+from aish.wire.part import ExitPart, ParkedPart
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.conductor import Conductor
@@ -73,9 +73,10 @@ class Parking:
 
     def released(self, process: Process) -> None:
         """Nothing of it waits for a window any more."""
-        if process.row.barred is not None and not process.row.parking:
-            process.row.barred = None
-            self._conductor.recorder.change(process.row)
+        row = process.row
+        if row.barred is not None and not row.parking and not is_waking(row):
+            row.barred = None
+            self._conductor.recorder.change(row)
 
     def look(self, process: Process) -> None:
         """Park it if that is due now, or have it go on if somebody wanted that; look again later where something
@@ -136,6 +137,14 @@ class Parking:
         self._conductor.recorder.event("unparked", row, why, **_detail(row.barred))
         self._conductor.apply(process, machine.Unparked())
         return True
+
+    def again(self, process: Process) -> None:
+        """It was to go on, and those who were asked for its start died with all they knew: it does not run. It is
+        parked as it was, and woken again; after a reboot its environment is gone, which is told then."""
+        row = process.row
+        row.parking, row.queued_boot_s, row.exit = True, None, ExitPart(reason=exits.PARKED)
+        row.reason = sentence(row.barred) if row.barred is not None else None
+        self._conductor.apply(process, machine.Parks())
 
     def stranded(self, process: Process) -> bool:
         """Whether its captured environment is gone: it is in memory only, and the machine was started anew."""
@@ -242,6 +251,11 @@ def is_long(barred: ParkedPart, now_s: float) -> bool:
 def in_front(row: Row, now_s: float) -> bool:
     """Whether the user has let it go on. Pure."""
     return row.in_front_until_s is not None and now_s < row.in_front_until_s
+
+
+def is_waking(row: Row) -> bool:
+    """Whether it was parked and is to go on, and does not run yet. Pure."""
+    return row.goes_on and row.barred is not None and row.lifecycle in (state.QUEUED, state.STARTING)
 
 
 def lets_go(barred: ParkedPart) -> bool:

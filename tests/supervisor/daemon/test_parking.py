@@ -34,6 +34,7 @@ from aish.supervisor.daemon.parking import (
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row, Wrapup
 from aish.supervisor.daemon.sending import Sending
+from aish.supervisor.daemon.takeover import Takeover
 from aish.supervisor.daemon.verdict import judge
 from aish.supervisor.daemon.wishes import Wish, Wishes
 from aish.wire.link import Hold
@@ -458,3 +459,36 @@ def test_a_stop_that_the_disk_did_not_take_is_no_parking() -> None:
     asyncio.run(go())
     found = process.row
     assert (found.parking, found.wake, found.stop_reason) == (False, None, "cancelled")
+
+
+@pytest.mark.parametrize("lifecycle", ["queued", "starting"])
+def test_who_was_to_go_on_when_the_machine_went_down_is_parked_again(lifecycle: str) -> None:
+    """It was lost for good, since nobody knew whether it had been started: its environment was gone."""
+    process = Process(row(lifecycle="parked", parking=True, barred=BARRED, worked_then_s=9.0))
+    after_unpark(process)
+    process.row.lifecycle = lifecycle  # type: ignore[assignment]
+    applied: list[object] = []
+    daemon = cast("Any", Anything())
+    daemon.reach = SimpleNamespace(tag=lambda row: "no-such-tag")
+    daemon.apply = lambda process, event: applied.append(event)
+    daemon.conductor = daemon
+
+    async def go() -> None:
+        daemon.parking = Parking(daemon)
+        await Takeover(daemon)._unknown(process, same_estate=False)
+
+    asyncio.run(go())
+    assert applied == [machine.Parks()]
+    assert machine.step(process.row.lifecycle, machine.Parks()) == machine.Step("parked", ("recess",))
+    kept = process.row
+    assert (kept.parking, kept.barred, kept.pid) == (True, BARRED, None)
+    assert "is reserved" in (kept.reason or "")
+
+
+def after_unpark(process: Process) -> None:
+    async def go() -> None:
+        Afterlife(cast("Any", Anything())).unpark(process)
+
+    asyncio.run(go())
+    assert not process.row.parking
+    assert process.row.goes_on
