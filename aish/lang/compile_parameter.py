@@ -185,7 +185,8 @@ def text(src: Source, node: Parameter, quoted: bool) -> Text:
     if op == "#len":
         if node.index is not None:
             item = maybe(src, node)
-            return lambda rt: str(rt.locale.length(item(rt) or ""))
+            name = node.name
+            return lambda rt: "0" if rt.vars.array(name) is None else str(rt.locale.length(item(rt) or ""))
         value = required(src, node)
         return lambda rt: str(rt.locale.length(value(rt)))
     if op in CONDITIONAL:

@@ -403,7 +403,7 @@ def _background(src: Source, node: Background) -> Run:
 
     def run(rt: Runtime) -> int:
         if spec and rt.monitor:
-            from aish.lang.compile_simple import invoke
+            from aish.lang.invocation import invoke
 
             return invoke(rt, ["bg", spec])
         rt.jobs.reap()

@@ -1,11 +1,10 @@
-"""Simple commands to closures: assignments, words, redirections, and what the command word turns out to be."""
+"""Simple commands to closures: assignments, words and redirections."""
 
 from __future__ import annotations
 
-import os
-
 from aish.lang import builtins, compile_word
-from aish.lang.control import CommandError, Exit, ReadonlyError, ToldError
+from aish.lang.control import CommandError, Exit
+from aish.lang.invocation import ends_shell, invocation
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 from aish.lang.tree import Assign, Literal, Simple, Word
@@ -15,18 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.lang.builtins import Builtin
     from aish.lang.compile_assign import Assignment
     from aish.lang.compile_redirect import Apply
     from aish.lang.compile_word import Text
+    from aish.lang.invocation import Invoke
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-
-    Invoke = Callable[[Runtime, list[str]], int]
-
-_MISUSE = 2
-_SOURCING = frozenset([".", "source"])
-""".: a file that is not there is as bad as an option that is not there."""
 
 
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
@@ -94,7 +87,7 @@ def _compile(src: Source, node: Simple, tested: bool, last: bool) -> Run:
             return _no_words(site, assigns, redirects, tested)
         return _one_assignment(site, assigns[0].name, assigns[0].text, tested)
     argv = compile_word.argument_list(_arguments(src, node.words))
-    invoke = _invocation(node.words[0].literal(), tested, last)
+    invoke = invocation(node.words[0].literal(), tested, last)
     if assigns or redirects:
         return _full(site, assigns, redirects, argv, invoke, tested)
     return _plain(site, argv, invoke, tested)
@@ -362,7 +355,7 @@ def _redirected(
                 apply(rt, saved)
         except CommandError as error:
             rt.report(error)
-            if special and _ends_shell(rt):
+            if special and ends_shell(rt):
                 raise Exit(error.status) from None
             return error.status
         except ExpansionError as error:
@@ -389,7 +382,7 @@ def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) ->
     except CommandError as error:
         restore(saved)
         rt.report(error)
-        if _ends_shell(rt) and argv[0] == "exec":
+        if ends_shell(rt) and argv[0] == "exec":
             raise Exit(error.status) from None
         return error.status
     if argv[-1] in ("exec", "--"):
@@ -398,115 +391,6 @@ def _exec(rt: Runtime, redirects: list[Apply], command: Run, argv: list[str]) ->
         return command(rt)
     finally:
         restore(saved)  # still here: the program could not be run
-
-
-# ------------------------------------------------------------------------------------- command words
-
-
-_RUNNING = frozenset(["command", "eval", ".", "source", "exec", "trap"])
-"""Built-ins that run other commands."""
-
-
-def _invocation(name: str | None, tested: bool, last: bool) -> Invoke:
-    """How to run an argv whose first word is `name`, or not known before (None)."""
-    if name is None:
-        return lambda rt, argv: invoke(rt, argv, tested=tested, last=last)
-    builtin = builtins.find(name)
-    if builtin is None:
-
-        def call(rt: Runtime, argv: list[str]) -> int:
-            function = rt.functions.get(name)
-            if function is None or tested:
-                return invoke(rt, argv, tested=tested, last=last)
-            return rt.call(function, argv)
-
-        return call
-    if name in _RUNNING:
-        return lambda rt, argv: invoke(rt, argv, tested=tested, last=last)
-    regular, special = builtin, name in builtins.SPECIAL
-
-    def run(rt: Runtime, argv: list[str]) -> int:
-        if name in rt.functions or name in rt.disabled:
-            return invoke(rt, argv, tested=tested, last=last)
-        return run_builtin(rt, regular, argv, special=special)
-
-    return run
-
-
-def invoke(rt: Runtime, argv: list[str], *, tested: bool = False, last: bool = False, functions: bool = True) -> int:
-    """Run a function, a built-in, a supervised stage or a program."""
-    name = argv[0]
-    if tested:
-        rt.tested += 1
-    try:
-        if functions and name in rt.functions:
-            return rt.call(rt.functions[name], argv)
-        builtin = builtins.find(name)
-        if builtin is not None and name not in rt.disabled:
-            return run_builtin(rt, builtin, argv, special=functions and name in builtins.SPECIAL)
-    finally:
-        if tested:
-            rt.tested -= 1
-    return run_external(rt, argv, last=last)
-
-
-def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str], *, special: bool = False) -> int:
-    """Call a built-in; what it cannot do is reported under its name. In posix mode a `special` one that is used
-    wrongly ends the shell."""
-    try:
-        return builtin(rt, argv)
-    except CommandError as error:
-        if not isinstance(error, ToldError):
-            rt.complain_of(argv[0], error)
-        wrong = error.status == _MISUSE or argv[0] in _SOURCING or isinstance(error, ReadonlyError)
-        if wrong and special and _ends_shell(rt):
-            raise Exit(error.status) from None
-        return error.status
-    except OSError as error:
-        rt.complain(f"{argv[0]}: {error.strerror}")
-        return 1
-
-
-def _ends_shell(rt: Runtime) -> bool:
-    """Whether an error of a special built-in is the end."""
-    return rt.posix and not rt.interactive
-
-
-def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
-    """Run a supervised stage or a program."""
-    from aish.lang import process
-
-    if argv[0][:1] == "%" and rt.monitor:
-        return invoke(rt, ["fg", *argv])
-    try:
-        if rt.host.is_supervised(argv[0]):
-            return process.run_stage(rt, argv, last=last)
-        return process.run_program(rt, argv, last=last)
-    except CommandError as error:
-        instead = _instead(rt, argv) if error.status == process.NOT_FOUND and "/" not in argv[0] else None
-        if instead is not None:
-            return instead(rt)
-        if rt.interactive and "autocd" in rt.shopt and len(argv) == 1 and os.path.isdir(argv[0]):
-            rt.error_line(f"cd -- {argv[0]}")
-            return invoke(rt, ["cd", "--", argv[0]], functions=False)
-        rt.complain_not_run(argv[0], error)
-        return error.status
-
-
-def _instead(rt: Runtime, argv: list[str]) -> Run | None:
-    """What runs where a command is not found: the function command_not_found_handle, in a copy of the shell."""
-    handler = rt.functions.get("command_not_found_handle")
-    if handler is None:
-        return None
-    from aish.lang import process
-    from aish.lang.jobs import Job
-
-    def run(rt: Runtime) -> int:
-        job = Job(rt.command_text(argv))
-        process.fork(rt, lambda: rt.call(handler, ["command_not_found_handle", *argv]), job, foreground=True)
-        return rt.jobs.wait_foreground(rt, job)
-
-    return run
 
 
 def _trace(rt: Runtime, argv: list[str]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.arithmetic import compiled, plain
 from aish.lang.arithmetic_tokens import ExpressionError, constant
-from aish.lang.arrays import SubscriptError
+from aish.lang.arrays import Indexed, SubscriptError
 from aish.lang.control import CommandError
 from aish.lang.source import Site
 
@@ -101,7 +101,6 @@ def element(src: Source, node: Parameter) -> Callable[[Runtime], str | None]:
 def storing(src: Source, node: Parameter) -> Callable[[Runtime, str], None]:
     """The assignment of ${name[subscript]=word}. Raises CommandError."""
     from aish.lang import subscripts
-    from aish.lang.arrays import Indexed
 
     assert node.index is not None
     key_of = key(src, node.index)
@@ -116,16 +115,31 @@ def storing(src: Source, node: Parameter) -> Callable[[Runtime, str], None]:
     return store
 
 
+_DEEPEST = 50
+
+
 def _other(rt: Runtime, name: str, key_of: Key) -> str | None:
     """An element of what is no array itself: a scalar, a reference, a list of the shell's."""
     array = rt.vars.array(name)
-    if array is None:
-        return None
     try:
+        if array is None:
+            _for_its_effects(rt, key_of)
+            return None
         return array.get(key_of(rt, array))
     except CommandError as error:
         rt.complain(f"{name}{error.message}")
         return None
+
+
+def _for_its_effects(rt: Runtime, key_of: Key) -> None:
+    """The subscript of what is unset has a value, too. It may refer to itself."""
+    if rt.arithmetic_depth > _DEEPEST:
+        return
+    rt.arithmetic_depth += 1
+    try:
+        key_of(rt, Indexed())
+    finally:
+        rt.arithmetic_depth -= 1
 
 
 def _from_end(rt: Runtime, array: Array, found: int, name: str) -> str | None:

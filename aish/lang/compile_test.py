@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from aish.lang.source import Source
     from aish.lang.tree import Node
 
-    Truth = Callable[[Runtime], bool]
-    Compare = Callable[[Runtime, str, str], bool]
+    Truth = Callable[[Runtime], bool | None]
+    """None for a regular expression that is none: as False to what is around it, and status 2."""
+    Compare = Callable[[Runtime, str, str], bool | None]
 
 _PATTERNS = frozenset(["=", "==", "!="])
 _ARITHMETIC = frozenset(["-eq", "-ne", "-lt", "-le", "-gt", "-ge"])
@@ -37,7 +38,8 @@ def compile_test(src: Source, node: Test, tested: bool) -> Run:
         if rt.debugs and rt.held_back():
             return 0
         try:
-            status = 0 if truth(rt) else 1
+            found = truth(rt)
+            status = 0 if found else 1 if found is False else 2
         except CommandError as error:
             rt.complain(f"[[: {error.message}", hint=error.hint)
             status = 2
@@ -104,7 +106,7 @@ def _binary(src: Source, node: TestBinary, negated: bool) -> Truth:
     left = compile_word.as_text(compile_word.text(src, node.left))
     op = node.op
 
-    def run(rt: Runtime) -> bool:
+    def run(rt: Runtime) -> bool | None:
         first = left(rt)
         if rt.xtrace:
             second, shown = traced(rt)
@@ -162,14 +164,15 @@ def _regex(src: Source, node: TestBinary) -> compile_word.Text:
     return text
 
 
-def _matches(rt: Runtime, text: str, expression: str) -> bool:
+def _matches(rt: Runtime, text: str, expression: str) -> bool | None:
     """=~: what matched is in BASH_REMATCH."""
     from aish.lang import regex
 
     try:
         found = regex.search(expression, text, fold=bool(language.dialect & language.FOLDED))
     except regex.RegexError as error:
-        raise CommandError(f"{expression}: not a regular expression: {error}") from None
+        rt.complain(f"[[: {expression}: not a regular expression: {error}")
+        return None
     rt.set_list("BASH_REMATCH", found or [])
     return found is not None
 

@@ -41,8 +41,8 @@ def place(new: int, fd: int, saved: Saved | None) -> None:
 
 
 def is_private(fd: int) -> bool:
-    """Whether a number is none of the script's: the shell's own, a new pipe's perhaps, or a standard one that was closed
-    (aish.streams)."""
+    """Whether a number is none of the script's: the shell's own, a new pipe's perhaps, or a standard one that was
+    closed (aish.streams)."""
     if FIRST_NAMED <= fd < FIRST_PRIVATE:
         return False
     try:

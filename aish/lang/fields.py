@@ -1,8 +1,8 @@
 """The pieces of an expanded word, of which splitting makes its fields.
 
 A piece is (kind, text). What was quoted is neither split nor a pattern; what stood literally in the script is a
-pattern but not split; what an unquoted expansion gave is both. BREAK separates the parameters of "$@"; its text is what
-stands there in a pattern, which is one string.
+pattern but not split; what an unquoted expansion gave is both. BREAK separates the parameters of "$@"; its text is
+what stands there in a pattern, which is one string.
 """
 
 from __future__ import annotations

@@ -70,14 +70,15 @@ def _not_ignored(rt: Runtime, paths: list[str], ignored: str) -> list[str]:
 
 
 def _colon_parts(text: str) -> list[str]:
-    """The parts between colons, but for those in brackets."""
-    parts, level = [""], 0
+    """The parts between colons, but for those in brackets and behind a backslash."""
+    parts, level, escaped = [""], 0, False
     for char in text:
         level += (char == "[") - (char == "]" and level > 0)
-        if char == ":" and not level:
+        if char == ":" and not (level or escaped):
             parts.append("")
         else:
             parts[-1] += char
+        escaped = char == "\\" and not escaped
     return [part for part in parts if part]
 
 
@@ -114,7 +115,7 @@ class _Walk:
     def __init__(self, rt: Runtime) -> None:
         self.rt = rt
         self.extended = "extglob" in rt.shopt
-        self.hidden = "dotglob" in rt.shopt or bool(rt.values.get("GLOBIGNORE"))
+        self.hidden = "dotglob" in rt.shopt
         self.deep = "globstar" in rt.shopt
         self.found: list[str] = []
 

@@ -247,7 +247,7 @@ class Parser(Compounds):
         return node
 
     def _reserved(self) -> Node:
-        if self.tok.text in _CLOSERS:
+        if self.tok.text in _CLOSERS or self.tok.text in ("in", "!"):  # `!` stands before a pipeline, not in it
             self.unexpected("a command")
         match self.tok.text:
             case "if":
@@ -266,8 +266,6 @@ class Parser(Compounds):
                 return self._function_keyword()
             case "coproc":
                 return self._coprocess()
-            case "in" | "!":  # `!` stands before a pipeline, not in it
-                self.unexpected("a command")
             case _:  # `]]` means something only where it is expected
                 return self.simple()
 

@@ -213,6 +213,7 @@ class Runtime:
                 adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
+        self.vars.watch("GLOBIGNORE", self._ignored_changed)
         self.vars.watch("BASH_XTRACEFD", self._trace_moved)
         self.vars.watch("POSIXLY_CORRECT", self._posix_wanted)
         self.vars.set("IFS", " \t\n")
@@ -250,6 +251,13 @@ class Runtime:
 
     def _optind_changed(self, value: str | None) -> None:
         self.options_index = 0
+
+    def _ignored_changed(self, value: str | None) -> None:
+        """GLOBIGNORE: with it hidden names match, until it is unset."""
+        if value is None:
+            self.shopt.discard("dotglob")
+        elif value:
+            self.shopt.add("dotglob")
 
     def _trace_moved(self, value: str | None) -> None:
         """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""

@@ -71,7 +71,9 @@ class Scopes:
                 if own and type(scope) is dict:
                     break  # it stays local, without a value
                 self.unset(name)
-                self._restore(name, scope.pop(name))
+                saved = scope.pop(name)
+                call = self._call_of(i, name)
+                self._restore(name, saved if call is None else call.pop(name))
                 return
         self.unset(name)
 
@@ -115,10 +117,17 @@ class Scopes:
     def came_with_call(self, name: str) -> dict[str, Saved] | None:
         """The scope of the assignment before a call by which `name` is what it is; None where it is not.
         A local variable begins with that value, and the function that was called has it as its own already."""
-        for scope in reversed(self.scopes):
+        for i in range(len(self.scopes) - 1, -1, -1):
+            scope = self.scopes[i]
             if name in scope:
-                return scope if type(scope) is Temporary else None
+                return scope if type(scope) is Temporary else self._call_of(i, name)
         return None
+
+    def _call_of(self, i: int, name: str) -> Temporary | None:
+        """The assignment before the call that the scope `i` belongs to, where it set `name`: the local variable of
+        that name is the same one, as in bash."""
+        before = self.scopes[i - 1] if i else None
+        return before if isinstance(before, Temporary) and name in before else None
 
     def hidden_exports(self, found: dict[str, str]) -> None:
         """Add what is exported further out, and hidden here by a local variable that has no value, or is not

@@ -168,6 +168,8 @@ def number(rt: Runtime, subscript: str) -> int:
     from aish.lang.arithmetic import compiled
     from aish.lang.arithmetic_tokens import ExpressionError, constant
 
+    if subscript in ("@", "*"):
+        raise SubscriptError(f"[{subscript}]: bad array subscript")
     try:
         value = constant(subscript)
         if value is None:
@@ -283,6 +285,8 @@ def is_set(rt: Runtime, text: str) -> bool:
         return rt.vars.get(name) is not None
     array = rt.vars.array(name)
     if array is None:
+        if subscript not in ("@", "*"):
+            key_of(rt, Indexed(), subscript)  # for its effects
         return False
     if subscript in ("@", "*"):
         return bool(array.items) and (not array.associative or subscript in array.items)

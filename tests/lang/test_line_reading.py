@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from aish.lang.builtins.line_reading import _assign
 from aish.lang.builtins.read_fields import split_read
 from aish.lang.fields import DEFAULT_IFS
-from aish.lang.pattern import escape
 
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish

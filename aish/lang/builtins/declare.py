@@ -295,7 +295,7 @@ def _make_local(rt: Runtime, wanted: _Request, name: str) -> None:
     scope = variables.function_scope()
     assert scope is not None
     before = variables.came_with_call(name)
-    if name in scope or (before is not None and variables.scopes[-2:] == [before, scope]):
+    if name in scope:
         return
     if name in variables.readonly and not any(name in outer for outer in variables.scopes):
         raise CommandError(f"{name}: readonly variable")

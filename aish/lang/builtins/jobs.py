@@ -61,7 +61,7 @@ def _with_groups(rt: Runtime, words: list[str]) -> int:
     """jobs -x: a command whose %job words become process groups."""
     if not words:
         return 0
-    from aish.lang.compile_simple import invoke
+    from aish.lang.invocation import invoke
 
     groups = []
     for word in words:

@@ -6,8 +6,8 @@ import os
 
 from aish.lang import builtins, lookup
 from aish.lang.builtins.letters import letters, with_values
-from aish.lang.compile_simple import invoke, run_builtin
 from aish.lang.control import CommandError
+from aish.lang.invocation import invoke, run_builtin
 from aish.lang.text import single_quoted
 from aish.lang.words import RESERVED
 

@@ -316,10 +316,8 @@ def _assign_array(rt: Runtime, wanted: _Wanted, line: str) -> None:
     array = rt.vars.arrays.get(name)
     if array is not None and array.associative:
         raise CommandError(f"{name}: not an indexed array")
-    if wanted.exact:
-        values = [_whole(wanted, line)]
-    else:
-        values = split_all(line, rt.separators, rt.blanks, raw=wanted.raw)
+    whole = [_whole(wanted, line)] if wanted.exact else None
+    values = whole or split_all(line, rt.separators, rt.blanks, raw=wanted.raw)
     rt.vars.put(name, Indexed([]))
     for at, value in enumerate(values):
         rt.vars.set_element(name, at, value)
