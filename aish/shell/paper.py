@@ -37,8 +37,7 @@ def line_end(output: Output) -> str:
 
 
 def echoes(fd: int) -> bool:
-    """Whether a terminal shows what is typed; one that does not (`stty -echo`, a program that types) wants no editor
-    to show it, either."""
+    """Whether a terminal shows what is typed. Where it does not (`stty -echo`), no editor is to."""
     try:
         return bool(termios.tcgetattr(fd)[3] & termios.ECHO)
     except termios.error:

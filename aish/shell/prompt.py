@@ -39,7 +39,7 @@ from aish.shell.paper import echoes, editable_output
 from aish.shell.plain import PlainReader
 from aish.shell.recalled import Lines, Suggest
 from aish.shell.shell_lexer import ShellLexer
-from aish.shell.typewriter import Typewriter, type_on_paper, write_only
+from aish.shell.typewriter import Typewriter, type_on_paper
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,7 +124,6 @@ class Prompt:
         dumb = False
         if output is None:
             output, dumb = editable_output(rt.values.get("TERM", ""))
-        self._dumb = dumb
         self.session: PromptSession[str] = PromptSession(
             message=self._message,
             history=Lines(history),
@@ -230,7 +229,8 @@ class Prompt:
             from aish.shell.bound_keys import bound
 
             self._bound, self._bound_of = bound(self.rt, self.offered), dict(self.rt.bound)
-        self._choose_renderer()
+        if isinstance(self.session.app.renderer, Typewriter):
+            self.session.app.renderer.silent = not echoes(0)
         self._prefix = None
         self._more.clear()
         text = self.rt.vars.get("PS1") or ""
@@ -238,14 +238,6 @@ class Prompt:
             self._prefix = prompts.expand_text(self.rt, text.removesuffix(PLAIN_PS1), markers=True)
         else:
             self._first = prompts.expand(self.rt, "PS1", markers=True)
-
-    def _choose_renderer(self) -> None:
-        """Where the terminal shows nothing of what is typed, neither does the editor."""
-        renderer, silent = self.session.app.renderer, not echoes(0)
-        if silent or self._dumb:
-            write_only(renderer, self._typed_prompt, silent=silent)
-        elif type(renderer) is Typewriter:
-            draw_once(self.session.app)
 
     def _message(self) -> AnyFormattedText:
         if self._prefix is not None:
@@ -288,6 +280,8 @@ class Prompt:
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
         self._check()
+        for signo in self.rt.signals.arrived:  # since the last command, before there was a loop to tell
+            self._loop.call_soon(self._act, signo)
         wait_s = idle_s(self.rt)
         if wait_s is not None:
             self._loop.call_later(wait_s, self._idle)

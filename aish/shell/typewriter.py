@@ -177,13 +177,8 @@ def _wanted(layout: Layout) -> tuple[list[str], int, int]:
 
 def type_on_paper(app: Application[str], prompts: Callable[[int], str]) -> None:
     """Have an application draw by this renderer; `prompts` gives the prompt of a row."""
-    write_only(app.renderer, prompts)
-    app._on_resize = lambda: None  # type: ignore[method-assign]  # noqa: SLF001  a row stays as it was typed
-
-
-def write_only(renderer: Renderer, prompts: Callable[[int], str], *, silent: bool = False) -> None:
-    """Have a renderer be this one; `silent`: of prompts alone."""
+    renderer = app.renderer
     renderer.__class__ = Typewriter
     assert isinstance(renderer, Typewriter)
-    renderer.prompts, renderer.silent = prompts, silent
-    renderer.reset()
+    renderer.prompts = prompts
+    app._on_resize = lambda: None  # type: ignore[method-assign]  # noqa: SLF001  a row stays as it was typed

@@ -29,10 +29,14 @@ class _Midway(msgspec.Struct):
 
 
 def midway(messages: list[ModelMessage], record: Record) -> bytes:
-    raw = msgspec.Raw(kept(messages))
-    return msgspec.json.encode(
-        _Midway(raw, sorted(record.granted), record.done, record.denied, record.last_denied)
-    )  # fmt: skip
+    now = _Midway(
+        conversation=msgspec.Raw(kept(messages)),
+        granted=sorted(record.granted),
+        done=record.done,
+        denied=record.denied,
+        last_denied=record.last_denied,
+    )
+    return msgspec.json.encode(now)
 
 
 def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
@@ -41,7 +45,7 @@ def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
         found = msgspec.json.decode(data, type=_Midway)
     except msgspec.DecodeError as error:
         raise StorageError("the middle of the turn that was parked cannot be understood") from error
-    record = Record(found.done, found.denied, found.last_denied, set(found.granted))
+    record = Record(done=found.done, denied=found.denied, last_denied=found.last_denied, granted=set(found.granted))
     return of(bytes(found.conversation)), record
 
 

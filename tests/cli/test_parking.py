@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -35,12 +36,36 @@ if TYPE_CHECKING:
     from conftest import Home
 
     from aish.plugins.simprovider.server import Provider
+    from aish.wire.part import ProcessPart
 
 DEADLINE_S = 60.0
 HEAD = "tools: [shell]\npermissions: allow\nwhen_reserved: park\n"
 ASKS = HEAD.replace("allow", "ask")
 USED = "anthropic-ratelimit-unified-7d-utilization"
 DAYS_S = 3 * 86400.0
+# By the protocol's own words: a server that needs no library.
+SERVER = """
+import json, sys
+for line in sys.stdin:
+    asked = json.loads(line)
+    method, params = asked.get("method"), asked.get("params") or {}
+    if method == "initialize":
+        result = {"protocolVersion": params["protocolVersion"], "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "sums", "version": "1"}}
+    elif method == "tools/list":
+        schema = {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}}
+        result = {"tools": [{"name": "add", "description": "Adds.", "inputSchema": schema}]}
+    elif method == "tools/call":
+        total = params["arguments"]["a"] + params["arguments"]["b"]
+        result = {"content": [{"type": "text", "text": str(total)}]}
+    elif "id" in asked:
+        error = {"code": -32601, "message": "no"}
+        print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "error": error}), flush=True)
+        continue
+    else:
+        continue
+    print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], "result": result}), flush=True)
+"""
 
 
 def until(what: str, found: Callable[[], Any]) -> Any:
@@ -299,6 +324,35 @@ def kill_at(park: Park, agent: Any, kind: str, since: int, name: str) -> None:
     while kind not in kinds_since(park, agent, since):
         assert time.monotonic() < end_s
     end(pid)
+
+
+@pytest.mark.slow
+def test_its_mcp_servers_go_with_it_and_come_again(park: Park) -> None:
+    """Days of a server that nobody asks are what parking is to spare."""
+    (park.repo / "server.py").write_text(SERVER)
+    entry = {"command": sys.executable, "args": [str(park.repo / "server.py")]}
+    (park.repo / ".mcp.json").write_text(json.dumps({"mcpServers": {"sums": entry}}))
+    head = "mcp_servers: .mcp.json\npermissions: allow\nwhen_reserved: park\n"
+    (park.repo / ".aish" / "agents" / "adds.md").write_text(f"---\n{head}---\nDo what is asked.")
+    agent = park.idle("--name", "adds", agent="@adds")
+    park.reserve()
+    park.week(0.9)
+    steps = [f"call sums_add {json.dumps({'a': 2, 'b': b})}" for b in (3, 4)]
+    park.aish("send", agent.id, " then ".join([*steps, "say 2"]))
+    park.state(agent, "parked")
+    before = servers(park, agent)
+    assert [row.lifecycle for row in before] == ["exited"]
+    assert not any(os.path.exists(f"/proc/{row.pid}") for row in before)
+    park.room()
+    assert park.answered(agent)["answer"] == "w0 w1"
+    assert len(servers(park, agent)) == 2
+    results = [entry["text"] for entry in park.entries(agent.id) if entry["kind"] == "result"]
+    assert results == ["5", "6"]
+
+
+def servers(park: Park, agent: Any) -> list[ProcessPart]:
+    rows = park.home.client.processes(all=True)
+    return [row for row in rows if row.parent == agent.id]
 
 
 @pytest.mark.slow

@@ -610,8 +610,8 @@ SCENARIOS: dict[str, Scenario] = {
     "jobs, then exit": _jobs_then_exit,
     "huponexit": _huponexit,
     "ignored by a trap": typed(
-        "trap '' TERM QUIT TSTP", "sh -c 'kill -TERM $$; kill -QUIT $$; kill -TSTP $$; echo survived'",
-        "(trap - TERM; sh -c 'kill -TERM $$; echo survived'; :) 2> /dev/null", "trap '' CHLD; sh -c 'exit 3'; echo $?",
+        "trap '' TERM QUIT TSTP", "sh -c 'kill -TERM $$; kill -QUIT $$; kill -TSTP $$; echo on'",
+        "(trap - TERM; sh -c 'kill -TERM $$; echo on'; :) 2> /dev/null", "trap '' CHLD; sh -c 'exit 3'; echo $?",
         "trap - TERM; { sh -c 'kill -TERM $$'; } 2> /dev/null; echo $?",
     ),
     "jobs of the shell in a copy": typed(

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aish.supervisor.gateway.windows import words
 from aish.supervisor.gateway.windows.gate import LOOK_S
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from aish.supervisor.gateway.windows.gate import Gate
     from aish.wire.link import Member
     from aish.wire.part import ParkedPart
+
+
+REST_S: Final = 0.1
+"""The bell may ring with every request: they are looked at this often at most."""
 
 
 class Parked:
@@ -48,6 +52,7 @@ class Parked:
                 elif found.until_s is not None:
                     next_s = min(next_s, max(0.05, found.until_s - time.time() + 0.05))
             await self._bell.wait_until(loop.time() + next_s)
+            await asyncio.sleep(REST_S)
 
     def _all(self) -> list[tuple[Member, ParkedPart]]:
         members = list(self._directory.members.values())
