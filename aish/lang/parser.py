@@ -436,10 +436,12 @@ MAX_ERRORS = 100
 """After so many the text is no shell script, and nobody reads on."""
 
 
-def parse(text: str, name: str = "-", *, posix: bool = False) -> Script:
-    """The whole of `text`, with the errors in it (at most MAX_ERRORS). Never raises for any text."""
+def parse(text: str, name: str = "-", *, posix: bool = False, extended: bool = False) -> Script:
+    """The whole of `text`, with the errors in it (at most MAX_ERRORS). Never raises for any text. `extended`: as
+    under `shopt -s extglob`."""
     source = Source(name, text)
     parser = Parser(source, posix=posix)
+    parser.extended = extended
     script = Script(source)
     parser.marks = script.marks
     while True:

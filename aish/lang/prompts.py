@@ -83,7 +83,7 @@ def decode(rt: Runtime, text: str, *, expands: bool) -> str:
                 found.append("\\" + letter)
                 continue
             value = known
-        if expands and letter != "\\":  # \\\\ is one for the expansion, as in bash
+        if expands:
             value = "".join(["\\" + char if char in _EXPANDED else char for char in value])
         found.append(value)
     return "".join(found)

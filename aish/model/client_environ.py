@@ -32,14 +32,19 @@ KEY_NAMES: Final = (
 
 
 def withdrawn(base_url: str, key: str, environ: Mapping[str, str]) -> dict[str, str | None]:
-    """What takes our addresses and our key out of that environment, for who asks a vendor by a login of its own.
-    What the person has set stays. `key` "": it has none."""
+    """What takes our addresses and every key of ours out of that environment, for who asks a vendor by a login of its
+    own. What the person has set stays. `key`: one that is ours whatever it looks like; "": none is."""
+    from aish.model import key_form  # a pattern is compiled there: not for who only wants the names
+
+    def ours(text: str) -> bool:
+        return bool(key and key in text) or key_form.within(text)
+
     urls = {base_url, _origin(base_url)}
     told = {**variables(base_url, "", "all"), **variables(base_url, "", AZURE)}
     made: dict[str, str | None] = {name: None for name in told if environ.get(name) in urls}
-    made |= {name: None for name in KEY_NAMES if key and key in environ.get(name, "")}
+    made |= {name: None for name in KEY_NAMES if ours(environ.get(name, ""))}
     if ANTHROPIC_HEADERS in environ:
-        others = [line for line in other_headers(environ[ANTHROPIC_HEADERS]) if not key or key not in line]
+        others = [line for line in other_headers(environ[ANTHROPIC_HEADERS]) if not ours(line)]
         made[ANTHROPIC_HEADERS] = "\n".join(others) or None
     return made
 

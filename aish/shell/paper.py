@@ -31,7 +31,7 @@ def line_end(output: Output) -> str:
     """What ends a line there: where the terminal makes CR LF of LF, CR LF would become CR CR LF."""
     try:
         modes = termios.tcgetattr(output.fileno())
-    except (termios.error, NotImplementedError):  # no terminal
+    except (termios.error, ValueError, NotImplementedError):  # no terminal
         return "\r\n"
     return "\n" if modes[1] & termios.OPOST and modes[1] & termios.ONLCR else "\r\n"
 

@@ -21,8 +21,6 @@ from typing import Final
 from aish.errors import StorageError
 
 SECRET_BYTES: Final = 32
-ANY: Final = r"(?<![A-Za-z0-9_-])(?:sk-aish-|aish-[a-z][a-z0-9]{0,31}-[0-9]{1,12}-)[A-Za-z0-9_-]{43}"
-"""A key of the gateway within a text: of a process or named."""
 _KEY: Final = re.compile(r"aish-([a-z][a-z0-9]{0,31})-([0-9]{1,12})-([A-Za-z0-9_-]{43})")
 
 

@@ -14,9 +14,9 @@ import msgspec
 
 from aish.agents.transcript import VARIABLE as TRANSCRIPT
 from aish.errors import StorageError
+from aish.model import key_form
 from aish.model.client_environ import KEY_NAMES
 from aish.model.provider_keys import PROVIDER_KEYS
-from aish.wire import key
 from aish.wire.spec import LaunchPart
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PROVIDER_KEYS: Final = frozenset(map(os.fsencode, PROVIDER_KEYS))
 _TRANSCRIPT: Final = os.fsencode(TRANSCRIPT)
 _OF_CLIENTS: Final = frozenset(map(os.fsencode, KEY_NAMES))
-_KEY: Final = re.compile(key.ANY.encode())
+_KEY: Final = re.compile(key_form.ANY.encode())
 
 _decode: Final = msgspec.msgpack.Decoder(LaunchPart).decode
 _encode: Final = msgspec.msgpack.Encoder().encode

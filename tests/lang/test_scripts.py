@@ -59,7 +59,7 @@ def differences(paths: list[str]) -> list[str]:
         assert BASH is not None
         theirs = subprocess.run([BASH, "-O", "extglob", "-n", path], capture_output=True, timeout=60)
         with deep():
-            ours = parse(data.decode("utf-8", "surrogateescape"))
+            ours = parse(data.decode("utf-8", "surrogateescape"), extended=True)
         if (theirs.returncode == 0) != (not ours.errors):
             why = ours.errors[0] if ours.errors else theirs.stderr.decode(errors="replace")
             found.append(f"{path}: {why}")

@@ -122,7 +122,7 @@ class Team:
             "coder": f"{words}\n",
             "reader": f"{words}\n",
             "sdk": f"{words}\n" * 3,
-            "other": "one push:once\n\ntwo\n",
+            "other": "two\n",
         }
         for name, text in answers.items():
             process = self.agents[name]
@@ -163,11 +163,11 @@ class Team:
             "other": [
                 "prompt",
                 "session",
-                "text",
+                "said",
                 "tool",
                 "question",
                 "answer",
-                "text",
+                "said",
                 *tool,
                 "text",
                 "usage",

@@ -33,6 +33,7 @@ from aish.agents.transcript import Transcript
 from aish.config import folders
 from aish.errors import AishError, InternalError, NotFoundError, UnavailableError, UsageError
 from aish.model import exit as exits
+from aish.model import key_form
 from aish.sandbox import hosted
 from aish.spi.agent_adapter import METERED, Gateway, ProgramError, Task
 
@@ -136,7 +137,8 @@ def _one_of(option: str, word: str, words: tuple[str, ...]) -> Any:
 
 def _gateway(login: str, adapter: AgentAdapter) -> Gateway:
     base_url, key = os.environ.get("OPENAI_BASE_URL", ""), os.environ.get("OPENAI_API_KEY", "")
-    if not base_url and login == OWN and adapter.own_login != METERED and (url := os.environ.get("AISH_GATEWAY_URL")):
+    asks_others = login == OWN and adapter.own_login != METERED and not key_form.within(key)
+    if asks_others and (url := os.environ.get("AISH_GATEWAY_URL")):
         return Gateway(base_url=f"{url}/v1", key="")  # its `secrets` have OPENAI_API_KEY: it asks by that, not us
     if not base_url or not key:
         raise UnavailableError(

@@ -49,7 +49,7 @@ class Desk:
             self._news.set()
 
     async def _tell(self) -> None:
-        line = AioLine(starts=True, program="agent")
+        line = AioLine(starts=False, program="agent")  # who ended the supervision does not want another
         try:
             while True:
                 await self._news.wait()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from multidict import istr
 
+from aish.model import key_form
 from aish.model.client_environ import OWN_KEY
 from aish.model.dialect import ANTHROPIC, CLIENT, OPENAI
 from aish.supervisor.gateway.keys import presented
-from aish.wire import key
 
 if TYPE_CHECKING:
     from multidict import MultiMapping
@@ -33,7 +33,7 @@ _OURS: Final = frozenset(
         *("transfer-encoding", "upgrade"),
     }
 )
-_KEY: Final = re.compile(key.ANY)
+_KEY: Final = re.compile(key_form.ANY)
 _IN_EACH_KEY: Final = "aish-"
 
 

@@ -33,6 +33,17 @@ def test_by_its_own_login_it_has_neither_our_key_nor_our_address(monkeypatch: py
     assert left == {"OPENAI_API_KEY": "sk-mine", "OPENAI_API_VERSION": ours["OPENAI_API_VERSION"]}
 
 
+def test_by_its_own_login_no_key_of_a_shell_for_models_reaches_its_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`aish env` had told it to the shell; with OPENAI_API_KEY among its secrets nobody knew that key."""
+    theirs = variables(GATEWAY.base_url, f"aish-p5-7-{'k' * 43}", "all")
+    for name, value in {**theirs, "OPENAI_API_KEY": "sk-mine"}.items():
+        monkeypatch.setenv(name, value)
+    unknown = Gateway(base_url=GATEWAY.base_url, key="")
+    environ = Adapter().attached(Task(prompt="", program="./a", login="own"), unknown, "/tmp").environ
+    left = {name: value for name, value in {**theirs, "OPENAI_API_KEY": "sk-mine", **environ}.items() if value}
+    assert left == {"OPENAI_API_KEY": "sk-mine"}
+
+
 @pytest.mark.slow
 def test_a_key_of_its_own_reaches_it_and_nothing_of_ours_does(shared_home: Home) -> None:
     """Its file names the variable that our key would be in."""
@@ -42,7 +53,9 @@ def test_a_key_of_its_own_reaches_it_and_nothing_of_ours_does(shared_home: Home)
     folder = shared_home.root / ".aish" / "agents"
     folder.mkdir(parents=True)
     shared_home.environ["OPENAI_API_KEY"] = "sk-mine"
-    for secrets, seen in (("OPENAI_API_KEY", "OPENAI_API_KEY=sk-mine\n"), ("HOME", "")):
+    shared_home.environ["OPENAI_BASE_URL"] = "http://127.0.0.1:2/v1"
+    its = "OPENAI_API_KEY=sk-mine\nOPENAI_BASE_URL=http://127.0.0.1:2/v1\n"
+    for secrets, seen in (("OPENAI_API_KEY", its), ("HOME", "")):
         (folder / "mine.md").write_text(
             f"---\nadapter: program\nprogram: {program}\nlogin: own\nsecrets: {secrets}\n---\n"
         )
