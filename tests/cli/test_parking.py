@@ -393,6 +393,32 @@ def test_a_stop_while_it_is_being_parked_or_is_parked_is_final(park: Park) -> No
 
 
 @pytest.mark.slow
+def test_a_run_of_words_that_was_killed_begins_anew_and_one_that_is_parked_by_sigint_does_not(park: Park) -> None:
+    """What was killed left the middle of its turn, and the next run went on with it, whatever its words were; a host
+    that is ended by SIGINT tells of a turn that was cancelled."""
+    log = park.home.root / "log"
+    words = f"{shell(f'echo line >> {log}')} then say 4"
+    park.reserve()
+    park.week(0.9)
+    agent = park.home.client.process(park.json("spawn", "--stop-signal", "INT", "--", "@fix", words)["id"])
+    park.state(agent, "parked")
+    park.room()
+    assert agent.wait(timeout_s=DEADLINE_S).code == 0
+    assert log.read_text() == "line\n", "it began anew"
+    park.tell(0.1)
+    park.reserve()
+    park.week(0.9)
+    park.aish("start", agent.id)
+    park.state(agent, "parked")
+    assert log.read_text() == "line\n" * 2
+    park.aish("kill", agent.id)
+    park.room()
+    park.aish("start", agent.id)
+    assert agent.wait(timeout_s=DEADLINE_S).code == 0
+    assert log.read_text() == "line\n" * 3, "it went on with what was killed"
+
+
+@pytest.mark.slow
 def test_what_a_person_may_do_with_one_that_is_parked(park: Park) -> None:
     agent = park.parked()
     assert "is parked" in park.refused("wrapup", agent.id)

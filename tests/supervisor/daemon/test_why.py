@@ -168,6 +168,7 @@ CASES: dict[str, Evidence] = {
     ),
     "is parked": evidence(PARKED, log=("no such table: users",)),
     "is parked, and nobody knows how long": evidence(parked(until_s=None)),
+    "is parked where a person's word does not count": evidence(parked(named=True)),
     "is parked without its environment": evidence(parked(stranded=True)),
     "crash loop": ended(code=1, word="crash-loop"),
     "crash loop by its probe": with_(
