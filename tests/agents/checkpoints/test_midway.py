@@ -147,6 +147,7 @@ def test_only_a_run_that_was_parked_goes_on_and_only_with_the_same_words(
     monkeypatch.setenv(parked.VARIABLE, parked.told("p4", goes_on=goes_on))
     shelf = Shelf(str(tmp_path / "agents" / "1-p4"))
     points = Points(shelf.folder, adapters.load("builtin"), None, lambda line: None)
+    shelf.stand(Position(last=shelf.position.last))  # as that run did at its beginning
     left = midway.further(Midway(of=midway.place(midway.words("do it"), shelf.position)), b"so far")
     shelf.keep_midway(midway.answered(left, "asked", ALWAYS, OPTIONS))
     with points.turn(midway.words(words), anew=True) as kept:
