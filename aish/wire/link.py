@@ -162,6 +162,8 @@ class Hold(Message, frozen=True, kw_only=True):
     """When it goes on by itself at the latest, as far as is known."""
     login: str = ""
     """Of a window: a mark of the login whose it is."""
+    named: bool = False
+    """Of a window: its rule says that this process is in the background, also where a person waits for it."""
 
 
 class Release(Message, frozen=True, kw_only=True):

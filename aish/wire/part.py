@@ -80,6 +80,8 @@ class ParkedPart(Part, frozen=True, kw_only=True):
     until_s: float | None = None
     """When the window begins anew, or the rule's hours end; None: nobody knows."""
     since_s: float
+    named: bool = False
+    """The rule over it says that this process is in the background: `aish cont` does not help."""
     stranded: bool = False
     """Its environment went with the machine's last start: it goes on when it is given another one."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from pydantic_ai.messages import ModelMessagesTypeAdapter
 
 from aish.errors import StorageError
 from aish.plugins.builtin.guard import Record
+from aish.plugins.builtin.repeats import Repeats
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -19,34 +20,49 @@ def kept(messages: list[ModelMessage]) -> bytes:
 
 
 class _Midway(msgspec.Struct):
-    """The middle of a turn: what its person has granted, and what became of its calls, with the conversation."""
+    """The middle of a turn: what its person has granted, what became of its calls, and what bounds it, with the
+    conversation."""
 
     conversation: msgspec.Raw
     granted: list[str] = []
     done: int = 0
     denied: int = 0
     last_denied: str | None = None
+    requests: int = 0
+    """Made so far: of the turn, however often it is parked."""
+    seen: dict[str, tuple[str, int]] = {}
+    """See Repeats."""
 
 
-def midway(messages: list[ModelMessage], record: Record) -> bytes:
+class Middle(NamedTuple):
+    messages: list[ModelMessage]
+    record: Record
+    requests: int
+    repeats: Repeats
+
+
+def midway(middle: Middle) -> bytes:
+    record = middle.record
     now = _Midway(
-        conversation=msgspec.Raw(kept(messages)),
+        conversation=msgspec.Raw(kept(middle.messages)),
         granted=sorted(record.granted),
         done=record.done,
         denied=record.denied,
         last_denied=record.last_denied,
+        requests=middle.requests,
+        seen=middle.repeats.seen,
     )
     return msgspec.json.encode(now)
 
 
-def of_midway(data: bytes) -> tuple[list[ModelMessage], Record]:
+def of_midway(data: bytes) -> Middle:
     """Raises StorageError."""
     try:
         found = msgspec.json.decode(data, type=_Midway)
     except msgspec.DecodeError as error:
         raise StorageError("the middle of the turn that was parked cannot be understood") from error
     record = Record(done=found.done, denied=found.denied, last_denied=found.last_denied, granted=set(found.granted))
-    return of(bytes(found.conversation)), record
+    return Middle(of(bytes(found.conversation)), record, found.requests, Repeats(found.seen))
 
 
 def of(data: bytes | None) -> list[ModelMessage]:

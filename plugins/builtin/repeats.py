@@ -13,15 +13,16 @@ ENDED_AT: Final = 5
 class Repeats:
     """Counts each call since its result was another one."""
 
-    def __init__(self) -> None:
-        self._seen: dict[bytes, tuple[bytes, int]] = {}
+    def __init__(self, seen: dict[str, tuple[str, int]] | None = None) -> None:
+        """`seen`: as in `seen` of those before."""
+        self.seen = dict(seen or {})
 
     def count(self, tool: str, arguments: object, result: str) -> int:
         """How often this call has had this result, this time included."""
         call, got = _digest([tool, _canonical(arguments)]), _digest(result)
-        before, times = self._seen.get(call, (b"", 0))
+        before, times = self.seen.get(call, ("", 0))
         times = times + 1 if before == got else 1
-        self._seen[call] = (got, times)
+        self.seen[call] = (got, times)
         return times
 
 
@@ -35,6 +36,6 @@ def _canonical(arguments: object) -> object:
     return arguments
 
 
-def _digest(value: object) -> bytes:
+def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()

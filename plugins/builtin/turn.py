@@ -113,7 +113,7 @@ class _Turn:
         self._before: list[ModelMessage] | None = None
         """The middle of this turn, from which it goes on."""
         if host.midway is not None:
-            self._before, self.record = history.of_midway(host.midway)
+            self._before, self.record, self._requests, self.repeats = history.of_midway(host.midway)
 
     @property
     def has_tools(self) -> bool:
@@ -220,7 +220,8 @@ class _Turn:
         """Before a request that brings results: what was done until then is not done again."""
         brings = any(isinstance(part, ToolReturnPart) for part in messages[-1].parts)
         if self.host.keeps_midway and brings:
-            self.host.keep_midway(history.midway(messages, self.record))
+            done = self._requests - 1  # this one is made again
+            self.host.keep_midway(history.midway(history.Middle(messages, self.record, done, self.repeats)))
 
     def _count_request(self) -> None:
         self._requests += 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aish.model import exit as exits
 from aish.model import state
 from aish.model.usage import Usage
-from aish.supervisor.daemon import clock, lives, machine, ports, restart, runs
+from aish.supervisor.daemon import clock, machine, ports, restart, runs
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
 from aish.supervisor.daemon.table import OWN_IDS
 from aish.wire.part import ExitPart
@@ -46,7 +46,7 @@ class Afterlife:
         row.group_restart = False
         row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = row.started_s = None
         row.was_ready, row.concluded = False, None
-        row.goes_on, row.worked_s = False, 0.0
+        row.goes_on, row.worked_s, row.wake = False, 0.0, None
         if row.next_spec is not None:
             self._succeed(row, row.next_spec)
 
@@ -63,7 +63,7 @@ class Afterlife:
         row = process.row
         _count(row)
         runs.next_begins(row, runs.WINDOW)
-        row.barred, row.parking, row.goes_on = None, False, True
+        row.parking, row.goes_on, row.wake = False, True, None  # by what it was parked is known until it runs
         row.stop_reason = row.grace_s = row.cause = row.reason = row.exit = row.ended_s = row.started_s = None
         row.concluded = None
         if row.next_spec is not None:
@@ -97,7 +97,7 @@ class Afterlife:
         conductor.recorder.run(row)
         process.cancel_timers()
         row.after_due = end if row.spec.after else None
-        row.worked_s = lives.ran(row) if parks else 0.0
+        row.worked_s = row.worked_then_s if parks else 0.0
         row.leave_pid()
         conductor.watch.end(process)
         conductor.lives.ended(process)
@@ -105,6 +105,7 @@ class Afterlife:
         conductor.lives.after_run(process)
         if recurs:
             row.holds, row.paused_by, row.stop_reason = [], None, None
+            row.in_front_until_s = None
             row.ready = machine.ready_step(row.ready, "ended")
         elif parks:  # a person's pause stays, and keeps it from going on
             row.holds = [hold for hold in row.holds if hold == state.USER]
@@ -113,11 +114,12 @@ class Afterlife:
             row.ready = machine.ready_step(row.ready, "ended")
         else:
             conductor.fellowship.failed(process)
-        row.in_front_until_s = None
         if not parks:
             row.barred = None
         self._take_along(process)
         self._release(process)
+        if parks:  # somebody may have let it go on meanwhile
+            self._loop.call_soon(conductor.parking.look, process)
 
     def _take_along(self, process: Process) -> None:
         """What belongs to this run of it ends, too; the stop is in the same transaction as its own end."""
@@ -134,7 +136,7 @@ class Afterlife:
         process.close_fds()
         row.ended_s = row.ended_s or time.time()
         row.holds, row.paused_by, row.group_wish, row.due_s = [], None, None, None
-        row.barred, row.parking, row.in_front_until_s = None, False, None
+        row.barred, row.parking, row.wake, row.in_front_until_s = None, False, None, None
         row.ready = machine.ready_step(row.ready, "ended")
         conductor.watch.end(process)
         conductor.table.ended(process)

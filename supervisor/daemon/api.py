@@ -8,7 +8,7 @@ from msgspec import structs
 
 from aish.config import texts
 from aish.errors import InputError
-from aish.supervisor.daemon import authority, offspring
+from aish.supervisor.daemon import authority, clock, offspring, runs
 from aish.supervisor.daemon.adopting import Adopting
 from aish.supervisor.daemon.amending import Amending
 from aish.supervisor.daemon.attaching import Attaching
@@ -19,7 +19,6 @@ from aish.supervisor.daemon.doctor import Doctors
 from aish.supervisor.daemon.explaining import Explaining
 from aish.supervisor.daemon.gateway_link import raised
 from aish.supervisor.daemon.limiting import Limiting
-from aish.supervisor.daemon.lives import ran
 from aish.supervisor.daemon.looking import Looking
 from aish.supervisor.daemon.seats import Seats
 from aish.supervisor.daemon.spawning import Spawning
@@ -236,7 +235,7 @@ class Api:
         spec, table = process.row.spec, self.daemon.table
         limits = spec.limits or LimitPart()
         for word, most, used in (
-            (budget.WALL, spec.run_timeout_s, lambda: ran(process.row)),
+            (budget.WALL, spec.run_timeout_s, lambda: runs.ran_s(process.row, clock.boot_s())),
             ("children", limits.children, lambda: offspring.living(table, process.id)),
             ("depth", limits.depth, lambda: offspring.levels(table, process.id)),
         ):

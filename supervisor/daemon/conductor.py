@@ -240,7 +240,7 @@ class Conductor:
             return False
         if row.parking and reason != exits.PARKED:  # it ends for another reason now
             row.parking = False
-            row.stop_reason = row.ended_by = None
+            row.stop_reason = row.ended_by = row.wake = None
         if reason == exits.CANCELLED:  # no resurrection, whatever it was stopped for before
             row.again, row.group_restart, row.group_wish = False, False, None
             if row.spec.schedule is not None or row.stop_reason in (exits.RESTARTED, exits.GROUP):
@@ -283,6 +283,8 @@ class Conductor:
             case None:
                 pass
         self.changed(process)
+        if event == "lift":  # that stood in the way of parking, or of going on
+            self._loop.call_soon(self.parking.look, process)
         return True
 
     def held_again(self, process: Process) -> None:
@@ -338,9 +340,7 @@ class Conductor:
             case "began":
                 self._began(process)
             case "stop-signal":
-                self.recorder.event(
-                    "stopping", row, row.stop_reason or "", signal=row.spec.stop_signal, by=row.ended_by
-                )
+                self.recorder.event("stopping", row, row.stop_reason or "", signal=row.stop_signal, by=row.ended_by)
                 self.sending.stop(process)
             case "kill":
                 self.recorder.event("killed", row, row.stop_reason or "", signal=int(signal.SIGKILL), by=row.ended_by)
@@ -400,6 +400,7 @@ class Conductor:
 
     def _began(self, process: Process) -> None:
         row = process.row
+        row.barred = None
         self.table.began(process)
         probed = row.spec.kind == kind.MODEL or row.spec.ready is not None
         self.readiness(process, "began-model" if probed else "began")

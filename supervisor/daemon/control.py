@@ -13,7 +13,7 @@ from aish.model import exit as exits
 from aish.model import kind, label, state
 from aish.supervisor.daemon import authority, environ, offspring, proc, runs, want
 from aish.supervisor.daemon.births import PATIENCE_S
-from aish.supervisor.daemon.parking import sentence
+from aish.supervisor.daemon.parking import is_waking, sentence
 from aish.supervisor.daemon.process import share
 from aish.supervisor.daemon.succession import successor
 from aish.wire.message import Cont, Forget, Label, Mark, Pause, Restart, Signal, Start, Stop, Switch, Wrapup
@@ -130,6 +130,7 @@ class Control:
         row.barred, row.reason = structs.replace(row.barred, stranded=False), sentence(row.barred)
         self.daemon.recorder.promise(row, "wanted", f"given another environment {by(caller)}")
         self.daemon.conductor.changed(process)
+        parking.look(process)
         return Done()
 
     async def restart(self, caller: Caller, request: Restart) -> Done:
@@ -269,7 +270,7 @@ class Control:
         row = process.row
         if row.ended:
             raise ConflictError(f"{row.name} ({row.id}) has ended")
-        if state.USER not in row.holds and row.barred is not None:
+        if state.USER not in row.holds and row.barred is not None and not is_waking(row):
             self.daemon.conductor.parking.let_go(process, user=caller.standing == "user", by=by(caller))
             return Done()
         if state.USER not in row.holds:
@@ -312,7 +313,7 @@ class Control:
         text = "answered by what it asks for again" if model is None else f"answered by {model} from now on"
         self.daemon.recorder.event("switched", row, f"{text} {by(caller)}", model=model)
         self.daemon.conductor.changed(process)
-        self.daemon.conductor.parking.go_on(process, text)  # that model may have other windows: its request tells
+        self.daemon.conductor.parking.switched(process, text)
         return Done()
 
     async def label(self, caller: Caller, request: Label) -> Done:

@@ -357,6 +357,8 @@ class GatewayLink:
         held = self.conductor.hold(process, state.BUDGET, "put")
         if what in window.WHATS:
             self.conductor.parking.held(process, message)
+        else:  # of several requests the last one tells: a budget's end no window knows
+            self.conductor.parking.released(process)
         if not held or row.parking:
             return
         # Until the gateway's next note, which says the same: a state without its reason helps nobody.

@@ -16,7 +16,7 @@ from aish.model.exit import Exit
 from aish.model.moment import written
 from aish.model.spec import PARK
 from aish.model.state import RUNNING, STARTING, STOPPING, YES
-from aish.supervisor.daemon import clock, notify
+from aish.supervisor.daemon import clock, notify, runs
 from aish.supervisor.daemon.errands import AFTER, BEFORE, CHECK, ErrandError, Errands
 from aish.supervisor.daemon.notify import Notices
 from aish.supervisor.daemon.parking import may_park
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from aish.supervisor.daemon.conductor import Conductor
     from aish.supervisor.daemon.process import Process
-    from aish.supervisor.daemon.row import Row
     from aish.wire.part import ExitPart
     from aish.wire.spec import SpecPart
 
@@ -199,7 +198,7 @@ class Lives:
         process.run_timer = process.run_warning = None
         if most_s is None or row.lifecycle != RUNNING:
             return
-        ran_s = ran(row)
+        ran_s = runs.ran_s(row, clock.boot_s())
         process.run_timer = self._loop.call_later(max(0.0, most_s - ran_s), self._timed_out, process, most_s)
         warned_s = WARN_SHARE * most_s
         if ran_s < warned_s:
@@ -207,7 +206,8 @@ class Lives:
 
     def _warn_of_time(self, process: Process, most_s: float) -> None:
         text = f"{100 * WARN_SHARE:.0f} % of its time ({written(most_s)}) are over"
-        self.conductor.recorder.event("warned", process.row, text, what="wall", used=ran(process.row), budget=most_s)
+        used_s = runs.ran_s(process.row, clock.boot_s())
+        self.conductor.recorder.event("warned", process.row, text, what="wall", used=used_s, budget=most_s)
 
     def _timed_out(self, process: Process, most_s: float) -> None:
         process.row.reason = f"it ran longer than {most_s:g} s"
@@ -354,13 +354,6 @@ class Lives:
     def _done(self, id_: str, task: asyncio.Task[None]) -> None:
         if self._tasks.get(id_) is task:
             del self._tasks[id_]
-
-
-def ran(row: Row) -> float:
-    """For how long it has gone on, in seconds: this run, and before it was parked."""
-    return row.worked_s + (
-        clock.boot_s() - row.start_ticks / clock.TICKS_PER_S if row.start_ticks is not None else 0.0
-    )
 
 
 def keeps_environ(spec: SpecPart) -> bool:

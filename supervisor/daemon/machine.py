@@ -224,9 +224,9 @@ def _queued(event: LifecycleEvent) -> Step:
             return Step(LOST, ("settle",))
         case Recurs():
             return Step(SCHEDULED, ("recess", "schedule"))
-        case (
-            Exited() | Finished() | Ended() | Parks() | Looped() | StartRequested()
-        ):  # the exit before a restart, again
+        case Parks():  # it was to go on, and its start was lost with all who knew of it
+            return Step(PARKED, ("recess",))
+        case Exited() | Finished() | Ended() | Looped() | StartRequested():  # the exit before a restart, again
             return Step(QUEUED, outcome=_LATE)
         case Spawned():  # the daemon before had it started, and died before it could write so
             return Step(RUNNING, ("began",))

@@ -29,7 +29,7 @@ _ALIKE: Final = (
     *("before", "after", "check", "ready", "live", "restarts", "limits", "labels"),
     *("needs", "sockets", "secrets", "secret_sources"),
 )
-_ALIKE_IN_ROW: Final = ("environ_names", "rlimits", "holds", "restarts_boot_s", "gpus", "targets")
+_ALIKE_IN_ROW: Final = ("environ_names", "rlimits", "holds", "restarts_boot_s", "parkings_boot_s", "gpus", "targets")
 
 
 def share(row: Row) -> None:

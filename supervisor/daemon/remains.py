@@ -36,7 +36,7 @@ class Remains:
     def stop(self, process: Process) -> None:
         """It is stopping, and its leader has ended: the stop signal to who is left, and `Exited` when nobody is."""
         reach = self.conductor.reach
-        reach.signal_rest(process.row, process.row.spec.stop_signal)
+        reach.signal_rest(process.row, process.row.stop_signal)
         reach.freeze(process.row, False)
         self._begin(self._stopped(process))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -71,6 +72,12 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """It was parked: this run goes on with what the one before was at."""
     worked_s: float = 0.0
     """How long it had run before it was parked: that counts for how long it may run."""
+    worked_then_s: float = 0.0
+    """The same, when it was meant to be parked: what follows is no work, and its end perhaps seen after a reboot."""
+    wake: str | None = None
+    """Somebody let it go on while it was being parked, as a sentence: it does as soon as it is."""
+    parkings_boot_s: list[float] = []
+    """When it was parked lately."""
     in_front_until_s: float | None = None
     """So long it counts as in the foreground: the user's word."""
     stop_reason: str | None = None
@@ -184,6 +191,12 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     def stands_still(self) -> bool:
         """Whether what holds it stops the process itself."""
         return machine.freezes(frozenset(self.holds), observed=self.spec.observe is not None)
+
+    @property
+    def stop_signal(self) -> int:
+        """What asks it to end. One that is parked dies of it, whatever its spec says: a host takes SIGINT for the end
+        of its turn, and that one is to go on."""
+        return signal.SIGTERM if self.parking else self.spec.stop_signal
 
     @property
     def handed_back(self) -> bool:

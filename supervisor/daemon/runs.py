@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from aish.supervisor.daemon.clock import TICKS_PER_S
 from aish.wire.part import RunPart
 
 if TYPE_CHECKING:
@@ -46,3 +47,8 @@ def next_begins(row: Row, by: str) -> None:
     """What was noted of the run before is not of the next one."""
     row.begun_by, row.next_by = row.next_by or by, None
     row.ended_by = row.signalled = None
+
+
+def ran_s(row: Row, now_boot_s: float) -> float:
+    """For how long it has worked: this run, which is of this boot, and before it was parked."""
+    return row.worked_s + (now_boot_s - row.start_ticks / TICKS_PER_S if row.start_ticks is not None else 0.0)

@@ -106,7 +106,7 @@ class Sending:
     def stop(self, process: Process) -> None:
         """Its stop signal, and let it go on: a frozen one could not act on it."""
         self.reach.look(process.row)
-        self.send(process, process.row.spec.stop_signal)
+        self.send(process, process.row.stop_signal)
         self.reach.freeze(process.row, False)
         self.send(process, signal.SIGCONT)
 

@@ -17,6 +17,7 @@ from aish.supervisor.daemon import clock, machine, proc, restart, tags
 from aish.supervisor.daemon.errands import MARK
 from aish.supervisor.daemon.holding import Birth
 from aish.supervisor.daemon.launcher import passed_name, pidfd_name
+from aish.supervisor.daemon.parking import is_waking
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.rebuilding import Rebuilding
 from aish.supervisor.daemon.row import Row
@@ -196,7 +197,7 @@ class Takeover:
     async def _unknown(self, process: Process, *, same_estate: bool) -> None:
         """The holder neither has it nor saw it end."""
         daemon, row = self.daemon, process.row
-        if row.pid is None and not same_estate and _may_have_been_asked(row):
+        if row.pid is None and not same_estate and (_may_have_been_asked(row) or is_waking(row)):
             self._look_for(process)
             return
         if not row.spec.argv:
@@ -274,6 +275,9 @@ class Takeover:
             for pid in tags.everybody()
             if (place := proc.stat(pid)) is not None and place.session == pid and tags.tag_of(pid) == tag
         ]
+        if not found and is_waking(row):
+            self.daemon.conductor.parking.again(process)
+            return
         if not found:
             self.daemon.conductor.vanished(
                 process, "keeper and holder died while it was started: did it run?", restartable=True

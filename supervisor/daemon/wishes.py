@@ -100,6 +100,7 @@ class Wishes:
                 self._holding.drop(name)
                 continue
             row.again, row.group_restart, row.group_wish = False, False, None
+            row.parking, row.wake = False, None
             row.stop_reason, row.ended_by = wish.reason, wish.by
             self.left.add(row.id)
             self._written(row, name)

@@ -8,6 +8,7 @@ same place of the conversation, and goes with the turn.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -49,13 +50,22 @@ _decode: Final = msgspec.json.Decoder(Midway).decode
 
 
 def place(asked: str, position: Position) -> str:
-    """Which turn it is: what is asked ("m7", or "words"), and after what."""
+    """Which turn it is: what is asked ("m7", or `words`), and after what."""
     return f"{asked} after {position.turn} turns, {position.at}"
 
 
+def words(prompt: str) -> str:
+    """What is asked of a run that has its task as words: with others it is another turn."""
+    return f"words {_digest(prompt)}"
+
+
 def digest(title: str, body: str, options: Sequence[OptionPart]) -> str:
-    """Of a question: the same one has the same."""
-    return hashlib.sha256(msgspec.json.encode([title, body, [option.id for option in options]])).hexdigest()[:32]
+    """Of a question as it was asked, before anything of it is cut: the same one has the same."""
+    return _digest([title, body, [option.id for option in options]])
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:32]
 
 
 def answered(midway: Midway, asked: str, answer: AnswerPart, options: Sequence[OptionPart]) -> Midway:

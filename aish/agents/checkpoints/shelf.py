@@ -102,6 +102,7 @@ class Shelf:
         _write(os.path.join(self.folder, "midway.json"), data)
 
     def end_midway(self) -> None:
+        """Raises StorageError."""
         _unlink(os.path.join(self.folder, "midway.json"))
 
     # --- conversations ------------------------------------------------------------------------------------------
@@ -253,5 +254,10 @@ def _write(path: str, data: bytes) -> None:
 
 
 def _unlink(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
+    """Raises StorageError."""
+    try:
         os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise StorageError(f"{path}: {error.strerror}") from error

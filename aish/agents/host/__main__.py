@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from aish.agents import adapters, asked, compose, conclusion, keeping, parked, schema, stdin, transcript
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, OWN, PERMISSIONS, Agent
+from aish.agents.checkpoints import midway
 from aish.agents.ending import die_by, failed, tell
 from aish.agents.events import from_environment
 from aish.agents.host import serving
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     from aish.sandbox.hosted import Sandbox
     from aish.spi.acting import Acting
     from aish.spi.agent_adapter import AgentAdapter
-
-
-WORDS = "words"
-"""What the turn of a run is that has its task as words."""
 
 
 def main(argv: list[str]) -> int:
@@ -198,8 +195,9 @@ def _run(invocation: Invocation, agent: Agent, adapter: AgentAdapter, program: s
     session = talks.wanted(invocation.session)
     points = Points(work.folder_kept, adapter, invocation.begin, lambda line: tell(f"{program}: {line}"), session)
     if given.text.strip() or words.strip():
-        with points.turn(WORDS, anew=True) as point:
-            work.turn(compose.whole(agent, given.text, words)[-1][1], point, out)
+        prompt = compose.whole(agent, given.text, words)[-1][1]
+        with points.turn(midway.words(prompt), anew=True) as point:
+            work.turn(prompt, point, out)
         out.end()
     elif "AISH_ID" in os.environ and not stdin.is_given(0):
         serving.serve(program, work.turn, points)

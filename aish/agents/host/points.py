@@ -22,7 +22,7 @@ from aish.agents.checkpoints.usage import used
 from aish.agents.host import program_folder
 from aish.agents.transcript import Transcript
 from aish.client import connect
-from aish.errors import AishError, ConflictError, LimitError, NotFoundError
+from aish.errors import AishError, ConflictError, LimitError, NotFoundError, StorageError
 from aish.wire.message import Inspect
 from aish.wire.part import TokensPart
 from aish.wire.reply import Inspected
@@ -46,10 +46,12 @@ class Kept:
     """What a turn goes on with, and may keep. `session`: the program's own word for the conversation, `conversation`
     what its adapter has kept of it; `begins`: there was no turn yet."""
 
-    def __init__(self, shelf: Shelf | None, *, newest_only: bool = False) -> None:
+    def __init__(
+        self, shelf: Shelf | None, *, newest_only: bool = False, tell: Callable[[str], None] = lambda line: None
+    ) -> None:
         position = shelf.position if shelf is not None else Position()
         self._shelf, self.session, self.status = shelf, position.session, "failed"
-        self._newest_only = newest_only
+        self._newest_only, self._tell = newest_only, tell
         self.begins = not position.turn
         self.midway: Midway | None = None
         self.resumed = False
@@ -63,39 +65,43 @@ class Kept:
         if self._shelf is None:
             return
         kept = self._shelf.midway
-        self.resumed = kept is not None and kept.of == of
-        self.midway = kept if kept is not None and kept.of == of else Midway(of=of)
-        self._given = list(self.midway.answers)
-        self._shelf.keep_midway(self.midway)
+        if kept is not None and kept.of == of:
+            self.resumed, self.midway, self._given = True, kept, list(kept.answers)
+        else:
+            self._keep(self._shelf, Midway(of=of))
 
     def keep_midway(self, conversation: bytes) -> None:
         """Raises StorageError."""
         if self._shelf is not None and self.midway is not None:
-            try:
-                self._shelf.keep_midway(further := midway.further(self.midway, conversation))
-                self.midway = further
-            except LimitError:  # then the turn begins with its beginning
-                self._shelf.end_midway()
-                self.midway = None
+            self._keep(self._shelf, midway.further(self.midway, conversation))
+
+    def _keep(self, shelf: Shelf, now: Midway) -> None:
+        """Where the disk does not take it the turn goes on, and would begin with its beginning. Raises StorageError
+        where what was kept before cannot be removed either: by that, what was done since would be done twice."""
+        try:
+            shelf.keep_midway(now)
+            self.midway = now
+        except (StorageError, LimitError) as error:
+            shelf.end_midway()
+            self.midway = None
+            self._tell(f"if it is parked in this turn, the turn begins anew: {error}")
 
     def given(self, asked: str) -> AnswerPart | None:
         """What the person answered to that in the run before."""
         return midway.known(self._given, asked)
 
     def answered(self, asked: str, answer: AnswerPart, options: Sequence[OptionPart]) -> None:
-        """Raises StorageError, LimitError."""
+        """Raises StorageError."""
         if self._shelf is not None and self.midway is not None:
-            self.midway = midway.answered(self.midway, asked, answer, options)
-            self._shelf.keep_midway(self.midway)
+            self._keep(self._shelf, midway.answered(self.midway, asked, answer, options))
 
     def result_came(self) -> None:
-        """Of something that it did. Raises StorageError, LimitError."""
+        """Of something that it did. Raises StorageError."""
         if self._shelf is None or self.midway is None:
             return
         now = midway.done(self.midway)
         if now != self.midway:
-            self.midway = now
-            self._shelf.keep_midway(now)
+            self._keep(self._shelf, now)
 
     def is_called(self, id: str) -> None:
         """Kept at once: a turn that is killed is gone on with. Raises StorageError."""
@@ -152,7 +158,8 @@ class Points:
     @contextlib.contextmanager
     def turn(self, asked: str = "", *, anew: bool = False) -> Iterator[Kept]:
         """A turn, and the checkpoint after it. `asked` names what is asked of it: a message, or its words. `anew`:
-        whatever there was, this run has one turn. Raises StorageError."""
+        whatever there was, this run has one turn; only one that was parked in its middle goes on. Raises
+        StorageError."""
         shelf = self._shelf
         if shelf is None:
             yield Kept(None)
@@ -160,11 +167,12 @@ class Points:
         with shelf.boundary.turn() as lock:
             rewinding.finish(shelf, (lock,))
             if anew and not self._goes_on(shelf, asked):
+                shelf.end_midway()  # of a run that was stopped or killed: its answers were for that one
                 shelf.stand(Position(last=shelf.position.last))
             newest_only = adapters.keeps_newest_only(self._adapter)
             if newest_only:
                 branching.move_on(shelf, self._adapter.name)
-            kept = Kept(shelf, newest_only=newest_only)
+            kept = Kept(shelf, newest_only=newest_only, tell=self._tell)
             if parked.may_be(os.environ):
                 kept.begin_midway(midway.place(asked, shelf.position))
             self._tell_if(slots.use(shelf.position))

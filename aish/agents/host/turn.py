@@ -126,11 +126,11 @@ class Turn:
         token: str | None = None,
     ) -> AnswerPart:
         options = options or (YES_OR_NO if kind == q.PERMISSION else ())
+        asked = midway.digest(title, body, options)
         title = title.strip().splitlines()[0][: q.TITLE_CHARS] if title.strip() else "go on"
         body = body.encode("utf-8", "replace")[: q.BODY_BYTES].decode("utf-8", "ignore")
         self.record("question", title=title, body=body)
         ruled = _ruled(options, self._task.permissions) if kind == q.PERMISSION else None
-        asked = midway.digest(title, body, options)
         given = self._point.given(asked) if ruled is None else None
         if ruled is not None:
             answer = AnswerPart(option=ruled.id, time_s=time.time())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aish.model import state
 from aish.model.size import format_bytes
 from aish.supervisor.daemon import needs
+from aish.supervisor.daemon.parking import lets_go
 from aish.supervisor.daemon.why.evidence import (
     GPU,
     TABLE,
@@ -215,7 +216,8 @@ def parked(e: Evidence) -> Cause | None:
         )
     else:
         when = f"{begins} at the latest" if begins is not None else f"when {name} has room; nobody knows when that is"
-        sentences.append(f"It goes on by itself {when}; `aish cont {row.name}` lets it go on now.")
+        cont = f"; `aish cont {row.name}` lets it go on now" if lets_go(barred) else ""
+        sentences.append(f"It goes on by itself {when}{cont}.")
     event = e.last("parked", "parking")
     return Cause("parked", 92, tuple(sentences), (fact(event),) if event is not None else ())
 

@@ -142,6 +142,7 @@ class Gate:
             budget=found.most,
             until_s=found.until_s,
             login=found.window.account.login,
+            named=found.named,
         )
 
     def named(self, window: Window) -> str:

@@ -44,7 +44,7 @@ class Parked:
         while True:
             next_s = LOOK_S
             for member, parked in self._all():
-                if parked.stranded:
+                if parked.stranded or member.held:  # paused by the user
                     continue
                 found = await self._gate.judge(account(parked), member.id)
                 if found is None:

@@ -71,6 +71,8 @@ class Barrier:
     """Whose share."""
     until_s: float | None = None
     """When it may be let go at the latest, as far as is known: the window begins anew, or the rule's hours end."""
+    named: bool = False
+    """The rule says who is in the background: it is, also where a person waits for it."""
 
 
 @dataclass(slots=True)
@@ -116,7 +118,8 @@ def barrier(
             continue
         ends_s = _until_s(rule, window, now)
         if rule.reserve is not None and in_background(rule, caller) and window.spent >= 1 - rule.reserve - _EPSILON:
-            found.append(Barrier(window, "reserve", window.spent, 1 - rule.reserve, until_s=ends_s))
+            named = _names(rule.background, caller)
+            found.append(Barrier(window, "reserve", window.spent, 1 - rule.reserve, until_s=ends_s, named=named))
         for subject, most in rule.shares.items():
             if subject.removeprefix("@") in caller.names:
                 used = part(window, subject)
@@ -127,9 +130,11 @@ def barrier(
 
 def in_background(rule: Rule, caller: Caller) -> bool:
     """Whoever is named in both is in the foreground."""
-    if any(subject.removeprefix("@") in caller.names for subject in rule.foreground):
-        return False
-    return caller.background or any(subject.removeprefix("@") in caller.names for subject in rule.background)
+    return not _names(rule.foreground, caller) and (caller.background or _names(rule.background, caller))
+
+
+def _names(subjects: Iterable[str], caller: Caller) -> bool:
+    return any(subject.removeprefix("@") in caller.names for subject in subjects)
 
 
 def _until_s(rule: Rule, window: Window, now: datetime) -> float | None:

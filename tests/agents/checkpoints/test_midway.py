@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from aish.agents import parked
+from aish.agents import adapters, parked
 from aish.agents.checkpoints import midway
 from aish.agents.checkpoints.checkpoint import Position
 from aish.agents.checkpoints.midway import Midway
 from aish.agents.checkpoints.shelf import Shelf
-from aish.agents.host.points import Kept
+from aish.agents.host.points import Kept, Points
+from aish.agents.host.turn import Turn
+from aish.errors import LimitError, StorageError
+from aish.spi.agent_adapter import Task
 from aish.wire import question as q
 from aish.wire.question import AnswerPart, OptionPart
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from conftest import Home
 
 OPTIONS = (
     OptionPart(id="once", label="Allow", meaning=q.ALLOW),
@@ -125,3 +132,108 @@ def test_who_keeps_nothing_has_none(tmp_path: Path) -> None:
 )
 def test_what_an_agent_starts_is_not_taken_for_it(environ: dict[str, str], *, may: bool, goes_on: bool) -> None:
     assert (parked.may_be(environ), parked.goes_on(environ)) == (may, goes_on)
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "words", "expected"),
+    [(True, "do it", b"so far"), (False, "do it", None), (True, "do another thing", None)],
+)
+def test_only_a_run_that_was_parked_goes_on_and_only_with_the_same_words(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, expected: bytes | None, *, goes_on: bool
+) -> None:
+    """A run that was killed leaves the middle of its turn: the next one, with other words even, went on with it, by
+    answers that were given for that one."""
+    monkeypatch.setenv("AISH_ID", "p4")
+    monkeypatch.setenv(parked.VARIABLE, parked.told("p4", goes_on=goes_on))
+    shelf = Shelf(str(tmp_path / "agents" / "1-p4"))
+    points = Points(shelf.folder, adapters.load("builtin"), None, lambda line: None)
+    left = midway.further(Midway(of=midway.place(midway.words("do it"), shelf.position)), b"so far")
+    shelf.keep_midway(midway.answered(left, "asked", ALWAYS, OPTIONS))
+    with points.turn(midway.words(words), anew=True) as kept:
+        assert kept.midway is not None
+        assert (kept.midway.conversation, kept.resumed) == (expected, expected is not None)
+        assert kept.given("asked") == (ALWAYS if expected is not None else None)
+    assert shelf.midway is None
+
+
+@pytest.mark.parametrize("fault", [StorageError("the disk is full"), LimitError("too long")])
+def test_a_middle_that_the_disk_does_not_take_costs_no_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """It works on; that it would begin anew is told, and what was kept before is gone: by it, things would be done
+    twice."""
+    shelf, told = Shelf(str(tmp_path)), list[str]()
+    place = midway.place("m7", shelf.position)
+    for step in ("begin", "keep", "answer", "result"):
+        turn(shelf).answered("asked", ONCE, OPTIONS)
+        kept = Kept(shelf, tell=told.append)
+        if step != "begin":
+            kept.begin_midway(place)
+        with monkeypatch.context() as patch:
+            patch.setattr(shelf, "keep_midway", lambda now: (_ for _ in ()).throw(fault))
+            match step:
+                case "begin":
+                    kept.begin_midway("another turn")
+                case "keep":
+                    kept.keep_midway(b"x")
+                case "answer":
+                    kept.answered("other", ONCE, OPTIONS)
+                case _:
+                    kept.result_came()
+            kept.keep_midway(b"y")
+        assert (kept.midway, shelf.midway) == (None, None), step
+    assert len(told) == 4
+    assert str(fault) in told[0]
+
+
+def test_a_middle_that_can_neither_be_written_nor_removed_ends_the_turn(tmp_path: Path) -> None:
+    shelf = Shelf(str(tmp_path))
+    kept = turn(shelf)
+    shelf.end_midway()
+    (tmp_path / "midway.json").mkdir()
+    with pytest.raises(StorageError):
+        kept.keep_midway(b"x")
+
+
+class Desk:
+    """A person who allows everything, once, and is asked by what is left of a question when it was cut."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def ask(self, title: str, *, body: str, **more: Any) -> AnswerPart:
+        self.asked.append(body)
+        return ONCE
+
+    def tell(self, word: str | None, doing: str | None) -> None:
+        pass
+
+
+def test_questions_that_differ_where_they_are_cut_are_two(tmp_path: Path) -> None:
+    """What was allowed for one command would be the answer to a longer one that begins alike."""
+    desk, shelf = Desk(), Shelf(str(tmp_path))
+    silent = SimpleNamespace(write=lambda *words, **more: None, emit=lambda *words, **more: None)
+    same = "x" * q.BODY_BYTES
+
+    def asks(*bodies: str) -> None:
+        task = Task(prompt="x", instructions="", model=None, permissions="ask", cwd="/")
+        host = Turn(
+            task,
+            cast("Any", None),
+            "/",
+            desk=cast("Any", desk),
+            stdout=cast("Any", silent),
+            events=cast("Any", silent),
+            transcript=cast("Any", silent),
+            note=lambda line: None,
+            missing=lambda: None,
+            point=turn(shelf),
+            called=lambda id: None,
+        )
+        for body in bodies:
+            asyncio.run(host.ask("run it", body=body, options=OPTIONS))
+
+    asks(same + "ls")
+    assert len(desk.asked) == 1
+    asks(same + "ls", same + "rm", "\ud800")
+    assert desk.asked[1:] == [same, "?"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aish.errors import AishError, InputError, LimitError, RefusedError, UnavailableError, UpstreamError
+from aish.plugins.builtin import turn
 from aish.plugins.builtin.supervised import GROUPS
 from aish.plugins.simprovider import server
 from aish.spi.acting import TOOLS
@@ -71,6 +72,24 @@ def test_a_turn_that_was_parked_goes_on_where_it_was(bench: Bench) -> None:
     assert bench.bodies()[asked]["messages"] == bench.bodies()[1]["messages"], "it goes on with another conversation"
     assert again.conversation is not None
     assert json.loads(again.conversation)[0]["parts"][0]["content"] == steps
+
+
+def test_what_bounds_a_turn_counts_on_however_often_it_is_parked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parked before each answer, it would go round in a circle for ever."""
+    steps = " then ".join([call("shell", command="echo same")] * 9)
+    with pytest.raises(LimitError, match="5 times"):
+        bench.run(steps, tools=("shell",), keeps_midway=True)
+    middle = bench.desk.midways[2]
+    asked = len(bench.bodies())
+    with pytest.raises(LimitError, match="5 times"):
+        bench.run(steps, tools=("shell",), midway=middle, keeps_midway=True)
+    assert len(bench.bodies()) - asked == 2
+    monkeypatch.setattr(turn, "REQUESTS_MOST", 4)
+    with pytest.raises(LimitError, match="4 requests"):
+        bench.run(steps, tools=("shell",), midway=middle, keeps_midway=True)
+    assert len(bench.bodies()) - asked == 3
 
 
 def test_what_is_kept_of_a_middle_and_cannot_be_read_is_told(bench: Bench) -> None:

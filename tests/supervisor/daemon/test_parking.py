@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from msgspec import structs
 
 from aish.agents.host import invocation
 from aish.errors import ConflictError, RefusedError, StorageError
 from aish.model.exit import Exit
-from aish.supervisor.daemon import machine
+from aish.supervisor.daemon import clock, machine, runs
+from aish.supervisor.daemon.afterlife import Afterlife
+from aish.supervisor.daemon.conductor import Conductor as RealConductor
 from aish.supervisor.daemon.flaw import flaws
-from aish.supervisor.daemon.parking import PARK_LEAST_S, Parking, in_front, is_long, may_park
+from aish.supervisor.daemon.gateway_link import GatewayLink
+from aish.supervisor.daemon.parking import (
+    PARK_LEAST_S,
+    PARKINGS_MOST,
+    PARKINGS_WITHIN_S,
+    Parking,
+    in_front,
+    is_long,
+    lets_go,
+    may_park,
+    recent,
+)
 from aish.supervisor.daemon.process import Process
 from aish.supervisor.daemon.row import Row, Wrapup
+from aish.supervisor.daemon.sending import Sending
+from aish.supervisor.daemon.takeover import Takeover
 from aish.supervisor.daemon.verdict import judge
+from aish.supervisor.daemon.wishes import Wish, Wishes
 from aish.wire.link import Hold
 from aish.wire.part import ParkedPart
 from aish.wire.spec import LastWordPart, SchedulePart, SpecPart
@@ -268,3 +287,208 @@ def test_without_its_environment_it_stays_and_says_so_once() -> None:
     assert "`aish start fix`" in (found.reason or "")
     assert found.barred is not None
     assert found.barred.stranded
+
+
+HELD_LONG = HELD | {"barred": BARRED}
+BEING_PARKED = {"lifecycle": "stopping", "parking": True, "barred": BARRED, "stop_reason": "parked", "pid": 7}
+
+
+def test_a_word_while_it_is_being_parked_counts_as_soon_as_it_is() -> None:
+    """The person was told that it goes on, and it stayed for days."""
+    conductor = Conductor(row(**BEING_PARKED), row(**BEING_PARKED))
+
+    def said(parking: Parking, process: Process) -> None:
+        other = conductor.processes[1]
+        parking.let_go(process, user=True, by="by the user")
+        parking.switched(other, "answered by big from now on by the user")
+        assert ("apply", "Unparked") not in conductor.done
+        for each in conductor.processes:
+            each.row.lifecycle = "parked"
+            parking.look(each)
+
+    done = with_parking(conductor, said)
+    assert done[-4:] == [("event", "unparked"), ("apply", "Unparked")] * 2
+    kept = Conductor(*(process.row for process in conductor.processes))
+    assert with_parking(kept, lambda parking, process: parking.taken_over())[-1] == ("apply", "Unparked")
+
+
+def test_a_pause_counts_over_a_word_until_it_is_lifted() -> None:
+    conductor = Conductor(row(**(WAITS | {"wake": "by the user", "holds": ["user"]})))
+
+    def looked(parking: Parking, process: Process) -> None:
+        parking.look(process)
+        assert conductor.done == []
+        process.row.holds = []
+        parking.look(process)
+
+    assert with_parking(conductor, looked)[-1] == ("apply", "Unparked")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"), [({}, False), ({"what": "window_share"}, True), ({"named": True}, True)]
+)
+def test_who_was_let_go_on_is_not_parked_before_the_gateway_knows(changes: dict[str, Any], *, expected: bool) -> None:
+    barred = structs.replace(BARRED, **changes)
+    conductor = Conductor(row(**HELD, barred=barred, in_front_until_s=time.time() + 60))
+    assert bool(with_parking(conductor, lambda parking, process: parking.look(process))) is expected
+    assert lets_go(barred) is not expected
+
+
+def test_where_the_rule_itself_says_background_a_word_is_refused() -> None:
+    """It would have been answered with success, and nothing would have followed."""
+    conductor = Conductor(row(**(WAITS | {"barred": structs.replace(BARRED, named=True)})))
+    with pytest.raises(ConflictError, match="by the rule itself"):
+        with_parking(conductor, lambda parking, process: parking.let_go(process, user=True, by="x"))
+    assert not in_front(conductor.processes[0].row, time.time())
+
+
+def test_a_figure_that_wavers_parks_it_so_often_and_no_more() -> None:
+    conductor = Conductor(row(**HELD_LONG))
+
+    def wavers(parking: Parking, process: Process) -> None:
+        for _ in range(PARKINGS_MOST + 2):
+            process.row.parking = False
+            parking.look(process)
+        assert not process.row.parking
+        process.row.parkings_boot_s = [each - PARKINGS_WITHIN_S for each in process.row.parkings_boot_s]
+        parking.look(process)
+
+    assert with_parking(conductor, wavers).count(("promise", "parking")) == PARKINGS_MOST + 1
+    assert recent([-5.0, 100.0, 4000.0], 3650.0) == [100.0], "of another boot, and of longer ago"
+
+
+def test_its_time_is_that_until_it_was_meant_to_be_parked() -> None:
+    """Not that in which nobody looked; and its start is of a boot that is over, perhaps."""
+    began_s = clock.boot_s() - 100.0
+    conductor = Conductor(row(**HELD_LONG, start_ticks=int(began_s * clock.TICKS_PER_S), worked_s=50.0))
+    with_parking(conductor, lambda parking, process: parking.look(process))
+    kept = conductor.processes[0]
+    assert kept.row.worked_then_s == pytest.approx(150.0, abs=5.0)
+    kept.row.start_ticks = int((clock.boot_s() + 1e7) * clock.TICKS_PER_S)
+    after(kept, machine.Parks())
+    assert kept.row.worked_s == pytest.approx(150.0, abs=5.0)
+    assert runs.ran_s(kept.row, clock.boot_s()) == kept.row.worked_s
+
+
+class Anything:
+    """Whatever is asked of it, it does nothing."""
+
+    def __getattr__(self, name: str) -> Anything:
+        return self
+
+    def __call__(self, *words: object, **more: object) -> list[object]:
+        return []
+
+
+def after(process: Process, event: machine.LifecycleEvent) -> list[object]:
+    """A run is over; who is looked at then."""
+    looked: list[object] = []
+
+    async def go() -> None:
+        conductor = cast("Any", Anything())
+        conductor.parking = SimpleNamespace(look=looked.append)
+        Afterlife(conductor).recess(process, event)
+        await asyncio.sleep(0)
+
+    asyncio.run(go())
+    return looked
+
+
+@pytest.mark.parametrize(
+    ("event", "stays"), [(machine.Parks(), True), (machine.Ended(1.0), True), (machine.Recurs(), False)]
+)
+def test_the_users_word_outlives_an_end_that_is_none(event: machine.LifecycleEvent, *, stays: bool) -> None:
+    process = Process(row(**BEING_PARKED, in_front_until_s=11.0))
+    assert after(process, event) == ([process] if isinstance(event, machine.Parks) else [])
+    assert process.row.in_front_until_s == (11.0 if stays else None)
+
+
+@pytest.mark.parametrize("reason", ["user", "memory"])
+def test_who_is_let_go_on_is_looked_at(reason: Any) -> None:
+    """The hold came while it was paused, and the gateway says it once: nobody would have parked it."""
+    process = Process(row(**(HELD_LONG | {"holds": sorted(["budget", reason])})))
+    looked: list[object] = []
+
+    async def go() -> None:
+        conductor = SimpleNamespace(
+            sending=Anything(),
+            changed=lambda process: None,
+            parking=SimpleNamespace(look=looked.append),
+            _loop=asyncio.get_running_loop(),
+        )
+        RealConductor.hold(cast("Any", conductor), process, reason, "lift")
+        await asyncio.sleep(0)
+
+    asyncio.run(go())
+    assert looked == [process]
+
+
+def test_who_waits_for_a_budget_now_is_not_parked_by_a_window_of_before() -> None:
+    conductor = Conductor(row(**HELD_LONG))
+    hold = Hold(number=2, id="p1", owner="p1", what="tokens", used=5, budget=5)
+
+    def told(parking: Parking, process: Process) -> None:
+        link = SimpleNamespace(conductor=SimpleNamespace(parking=parking, hold=lambda *words: False))
+        GatewayLink._hold(cast("Any", link), process, hold)
+        parking.look(process)
+
+    assert with_parking(conductor, told) == []
+    assert conductor.processes[0].row.barred is None
+
+
+def test_it_is_ended_by_sigterm_whatever_ends_it_else() -> None:
+    """A host takes SIGINT for a person who cancels the turn: then there would be none to go on with."""
+    sent: list[int] = []
+    sending = SimpleNamespace(reach=Anything(), send=lambda process, number: sent.append(number))
+    for parking in (True, False):
+        process = Process(row({"stop_signal": signal.SIGINT}, parking=parking))
+        Sending.stop(cast("Any", sending), process)
+    assert [number for number in sent if number != signal.SIGCONT] == [signal.SIGTERM, signal.SIGINT]
+
+
+def test_a_stop_that_the_disk_did_not_take_is_no_parking() -> None:
+    process = Process(row(**BEING_PARKED, wake="by the user"))
+
+    async def names() -> list[str]:
+        return [Wish("p1", 1, "cancelled", None).name]
+
+    async def go() -> None:
+        wishes = Wishes(cast("Any", SimpleNamespace(names=names)), cast("Any", Anything()))
+        await wishes.take(cast("Any", {"p1": process}))
+
+    asyncio.run(go())
+    found = process.row
+    assert (found.parking, found.wake, found.stop_reason) == (False, None, "cancelled")
+
+
+@pytest.mark.parametrize("lifecycle", ["queued", "starting"])
+def test_who_was_to_go_on_when_the_machine_went_down_is_parked_again(lifecycle: str) -> None:
+    """It was lost for good, since nobody knew whether it had been started: its environment was gone."""
+    process = Process(row(lifecycle="parked", parking=True, barred=BARRED, worked_then_s=9.0))
+    after_unpark(process)
+    process.row.lifecycle = lifecycle  # type: ignore[assignment]
+    applied: list[object] = []
+    daemon = cast("Any", Anything())
+    daemon.reach = SimpleNamespace(tag=lambda row: "no-such-tag")
+    daemon.apply = lambda process, event: applied.append(event)
+    daemon.conductor = daemon
+
+    async def go() -> None:
+        daemon.parking = Parking(daemon)
+        await Takeover(daemon)._unknown(process, same_estate=False)
+
+    asyncio.run(go())
+    assert applied == [machine.Parks()]
+    assert machine.step(process.row.lifecycle, machine.Parks()) == machine.Step("parked", ("recess",))
+    kept = process.row
+    assert (kept.parking, kept.barred, kept.pid) == (True, BARRED, None)
+    assert "is reserved" in (kept.reason or "")
+
+
+def after_unpark(process: Process) -> None:
+    async def go() -> None:
+        Afterlife(cast("Any", Anything())).unpark(process)
+
+    asyncio.run(go())
+    assert not process.row.parking
+    assert process.row.goes_on

@@ -251,6 +251,14 @@ def test_who_is_in_front_can_be_said() -> None:
     assert judged(rule(reserve="40%", background="key:ci"), Caller(frozenset({"key:ci"}), background=False))
 
 
+def test_that_the_rule_itself_names_who_is_in_the_background_is_told() -> None:
+    """That a person waits for it changes nothing then."""
+    for made, named in ((rule(reserve="40%"), False), (rule(reserve="40%", background="@review"), True)):
+        found = judged(made)
+        assert found is not None
+        assert found.named is named
+
+
 def test_a_share_holds_whoever_has_used_it_up_in_front_or_not() -> None:
     made = rule(**{"share.@review": "30%"})
     found = judged(made, IN_FRONT, part=0.31)

@@ -464,6 +464,12 @@ def test_a_person_in_front_and_the_end_of_a_rule_are_room(there: World) -> None:
     assert not rooms(there, id)
     there.daemon.change(id, background=False)
     room(there, id)
+    parked(there, id, hold, 3.0, held=True)
+    assert listed(there)[0].parked == [id]
+    assert listed(there)[0].parked == [id]
+    assert not rooms(there, id, 3.0), "it is paused: it was told for as long as that lasts"
+    there.daemon.change(id, held=False)
+    room(there, id, 3.0)
     parked(there, id, hold, 2.0, background=True)
     assert there.daemon.ask(WindowUnset(target="claude")) == Done()
     room(there, id, 2.0)
