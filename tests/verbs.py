@@ -40,8 +40,10 @@ class Verbs:
 
     @staticmethod
     def takes(words: tuple[str, ...], options: dict[str, Any]) -> bool:
-        """What else there is to say of a process is said to subprocess; so are words that are no text or too many."""
-        said = options.keys() <= _OURS and isinstance(options.get("env"), dict)
+        """What else there is to say of a process is said to subprocess; so are words that are no text or too many,
+        and what an interpreter reads at its start."""
+        environ = options.get("env")
+        said = options.keys() <= _OURS and isinstance(environ, dict) and "PYTHONPATH" not in environ
         return said and all(isinstance(word, str) for word in words) and sum(map(len, words)) < MOST_CHARS
 
     def run(self, words: tuple[str, ...], options: dict[str, Any]) -> subprocess.CompletedProcess[Any]:

@@ -60,11 +60,11 @@ def _move_aside(path: str) -> str:
     """Its write-ahead and redo logs belong to it, and would be taken for those of the new file."""
     aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
     try:
-        os.rename(path, aside)
         tails = {name.removeprefix(path) for name in glob.glob(f"{glob.escape(path)}-redo-*")}
         for tail in (*_TAILS, *sorted(tails)):
             if os.path.exists(path + tail):
                 os.rename(path + tail, aside + tail)
+        os.rename(path, aside)  # the last: as long as it is there it is found damaged
     except OSError as error:
         raise StorageError(f"cannot move the damaged {path} aside: {error.strerror}") from error
     return aside

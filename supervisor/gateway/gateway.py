@@ -262,6 +262,7 @@ class Gateway:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.upstreams.close()
         await self.spare.keep(self.records)
+        self.spending.journal.flush()  # what ended meanwhile
         self.records.close()
 
     # --- the daemon's word --------------------------------------------------------------------------------------

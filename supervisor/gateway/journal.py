@@ -21,7 +21,7 @@ from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.redo import Begun, Dropped, Ended, Placed, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from aish.supervisor.gateway.records import Records
     from aish.supervisor.gateway.redo import Left
@@ -33,6 +33,8 @@ SUMS_S: Final = (0.02, 0.2)
 _MANY: Final = 512
 """As many rows do not wait: some 3 ms of the event loop."""
 _MAX_UNSAVED: Final = 10_000
+RETRY_S: Final = 1.0
+"""How often who begins has the tables tried again that did not follow: that is much work for nothing."""
 
 
 class Journal:
@@ -53,6 +55,7 @@ class Journal:
         """Up to where logs of sessions are read: the same."""
         self._failed: StorageError | None = None
         """Why the tables do not follow: nobody begins until they do."""
+        self._tried_s = 0.0
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._summed_s = 0.0
@@ -69,7 +72,7 @@ class Journal:
 
     def begin(self, row: Row) -> None:
         """It is written when this returns. Raises StorageError: then it did not begin."""
-        if self._failed is not None:
+        if self._failed is not None and time.monotonic() - self._tried_s >= RETRY_S:
             self.flush()
         if self._failed is not None:
             raise self._failed
@@ -80,15 +83,17 @@ class Journal:
 
     def end(self, row: Row) -> None:
         """With its final figures, which are in the totals already."""
-        self._under_way.pop(row.number, None)
+        began = self._under_way.pop(row.number, None) is not None
+        if self._failed is not None and not began and row.server is None:
+            return  # it was refused for that: there would be more and more of these
         self._ended.append(row)
         self._then(Ended(row))
         self._sum_later()
 
-    def drop(self, row: Row) -> None:
-        """It began, and nothing of it is to stay."""
-        self._under_way.pop(row.number, None)
-        self._then(Dropped(row.number))
+    def drop(self, number: int) -> None:
+        """If it began: nothing of that is to stay."""
+        if self._under_way.pop(number, None) is not None:
+            self._then(Dropped(number))
 
     def place(self, log: tuple[str, bytes], seen_s: float, place: bytes) -> None:
         """Up to where the log of a process (its id, the path) is read: what ended in this turn came from there."""
@@ -101,6 +106,11 @@ class Journal:
         found = {(process, path): place for process, path, place in self._records.sessions()}
         found |= {log: placed.place for log, placed in self._places.items()}
         return [(*log, place) for log, place in found.items()]
+
+    @property
+    def unsaved(self) -> Sequence[Row]:
+        """What the tables have not yet."""
+        return self._ended
 
     def under_way(self) -> list[Row]:
         """What began and has not ended, as it began."""
@@ -140,7 +150,6 @@ class Journal:
         """What the disk does not take stays in memory and is tried again."""
         log("records", f"{error}; {len(self._ended)} settled requests are kept in memory")
         del self._ended[:-_MAX_UNSAVED]
-        del self._pending[: -2 * _MAX_UNSAVED]
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -167,7 +176,12 @@ class Journal:
         """Whether there are new events."""
         position = self._redo.position
         if self._redo.long or self._pending:  # which the log did not take: one without them takes its place
-            position = self._redo.renew(list(self._under_way.values()))
+            try:
+                position = self._redo.renew(list(self._under_way.values()))
+            except StorageError as error:
+                if self._pending:
+                    raise
+                log("records", f"the redo log stays long: {error}")
         for placed in self._places.values():
             self._records.put_session(placed)
         self._records.put_ended(self._ended)
@@ -179,11 +193,13 @@ class Journal:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if not (self._ended or self._places or self._pending or self._totals.changed):
+        something = self._ended or self._places or self._pending or self._totals.changed or self._redo.long
+        if not something and self._failed is None:
             return
         try:
             with self.transaction():
                 pass
         except StorageError as error:
             self._failed = error
+            self._tried_s = self._summed_s = time.monotonic()
             self._kept(error)

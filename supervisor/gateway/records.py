@@ -77,11 +77,11 @@ class Records:
             try:
                 schema.prepare(self._db, path)
                 self.wal = WriteAheadLog(path, self._db)
-                self.redo = RedoLog(path, self._position())
                 if os.stat(path).st_size < CHECK_BELOW_BYTES:
                     (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
                     if verdict != "ok":
                         raise DamagedError(f"{path} is damaged: {verdict}")
+                self.redo = RedoLog(path, self._position())
             except BaseException:
                 self._db.close()
                 raise

@@ -21,6 +21,7 @@ import contextlib
 import errno
 import glob
 import os
+import stat
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -141,7 +142,8 @@ def frame(entries: Sequence[bytes]) -> bytes:
 
 
 def frames(data: bytes) -> Iterator[tuple[int, list[Entry]]]:
-    """Those that are whole, each with the place where it ends."""
+    """Those that are whole, each with the place where it ends. Raises msgspec.DecodeError for a whole one that this
+    version cannot read."""
     at = 0
     while at + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, at)
@@ -149,43 +151,79 @@ def frames(data: bytes) -> Iterator[tuple[int, list[Entry]]]:
         body = data[at + _HEAD.size : end]
         if not length or end > len(data) or zlib.crc32(body) != checksum:
             return
-        try:
-            entries = _decode(body)
-        except msgspec.DecodeError as error:
-            log("records", f"the redo log has what this version cannot read: {error}")
-            return
-        yield end, entries
+        yield end, _decode(body)
         at = end
 
 
 def look(path: str, position: Position) -> Left:
     """What is left beside the database at `path`, which has everything up to `position`. Changes nothing; raises
     StorageError."""
-    return _read(path, position)[0]
+    return _read(path, position).left
 
 
-def _read(path: str, position: Position) -> tuple[Left, Position]:
-    """And where the log goes on."""
+@dataclass(slots=True)
+class _Found:
+    left: Left
+    goes_on: Position
+    strange: list[str]
+    """Files that another version wrote."""
+
+
+@dataclass(slots=True)
+class _File:
+    generation: int
+    name: str
+    frames: list[tuple[int, list[Entry]]] = field(default_factory=list)
+    strange: bool = False
+
+    @property
+    def end(self) -> int:
+        return self.frames[-1][0] if self.frames else 0
+
+    @classmethod
+    def read(cls, generation: int, name: str) -> _File:
+        """Raises StorageError."""
+        made = cls(generation, name)
+        try:
+            made.frames.extend(frames(_content(name)))
+        except msgspec.DecodeError as error:
+            made.strange = True
+            log("records", f"{name} has what this version cannot read, and is kept: {error}")
+        return made
+
+
+def _read(path: str, position: Position) -> _Found:
+    """What the database names, it has up to that place; a file that follows has no more than copies before the
+    database knows of it. Where the machine went down, the one that it names may be gone or cut short, or one that
+    follows be on the disk alone: then all there is counts, the one before it too, and a new one is begun."""
+    files = [_File.read(number, name) for number, name in _files(path) if number >= position.generation - 1]
+    named = next((file for file in files if file.generation == position.generation), None)
+    whole = named is not None and named.end >= position.offset and not named.strange
+    if whole:
+        files = [file for file in files if file.generation >= position.generation]
+        if not any(len(file.frames) > 1 or file.strange for file in files[1:]):
+            files = files[:1]
     left = Left()
-    last, whole = position.generation, False
-    for generation, name in _files(path):
-        if generation < position.generation:
-            continue  # a crash came before it was deleted
-        if whole:
-            break  # a crash came before the database knew of it: it has nothing else
-        with _storage(name), open(name, "rb") as file:
-            data = file.read()
-        end = 0
-        for end, entries in frames(data):
-            known = generation == position.generation and end <= position.offset
+    for file in files:
+        for end, entries in file.frames:
+            known = (file.generation, end) <= (position.generation, position.offset)
             for entry in entries:
                 left.take(entry, known=known)
-        last = generation
-        whole = generation == position.generation and end >= position.offset
-    if whole:
-        return left, Position(last, end)
-    log("records", f"the redo log of {path} lacks what the database knows of: the machine went down")
-    return left, Position(last + 1, 0)
+    strange = [file.name for file in files if file.strange]
+    if named is not None and whole and len(files) == 1:
+        return _Found(left, Position(named.generation, named.end), strange)
+    log("records", f"the redo log of {path} is not as the database knows it: the machine went down")
+    last = max([position.generation, *(file.generation for file in files)])
+    return _Found(left, Position(last + 1, 0), strange)
+
+
+def _content(name: str) -> bytes:
+    with _storage(name):
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(errno.EINVAL, "it is no file")
+            return file.read()
 
 
 def _files(path: str) -> list[tuple[int, str]]:
@@ -203,8 +241,16 @@ class RedoLog:
     def __init__(self, path: str, position: Position) -> None:
         """`position`: as the database has it. Raises StorageError."""
         self._path = path
-        self.left, self.position = _read(path, position)
+        found = _read(path, position)
+        self.left, self.position = found.left, found.goes_on
+        for name in found.strange:
+            with _storage(name):
+                os.rename(name, f"{name}.unread")
         self._fd = self._open(self.position.generation)
+        if self.position.generation == position.generation:
+            self._forget_others()
+        self._begun_at = 0
+        """So much of it was there from its beginning."""
         self._next: tuple[int, Position] | None = None
         """The file that is to take its place."""
         try:
@@ -213,8 +259,6 @@ class RedoLog:
         except BaseException:
             os.close(self._fd)
             raise
-        if position.generation == self.position.generation:
-            self._forget_others()
 
     def _open(self, generation: int, flags: int = 0) -> int:
         name = _name(self._path, generation)
@@ -222,14 +266,15 @@ class RedoLog:
             return os.open(name, _FLAGS | flags, 0o600)
 
     def _forget_others(self) -> None:
+        """But for the one before: the disk may have the database's word of this one, and not yet this one."""
         for generation, name in _files(self._path):
-            if generation != self.position.generation:
+            if not self.position.generation - 1 <= generation <= self.position.generation:
                 with contextlib.suppress(OSError):  # else the next start deletes it
                     os.unlink(name)
 
     @property
     def long(self) -> bool:
-        return self.position.offset > LONG_BYTES
+        return self.position.offset - self._begun_at > LONG_BYTES
 
     def append(self, entries: Sequence[bytes]) -> None:
         """All of them, or none: raises StorageError then."""
@@ -260,8 +305,11 @@ class RedoLog:
         """The database knows of the file that was begun: go on there."""
         if self._next is None:
             return
-        os.close(self._fd)
+        old = self._fd
         (self._fd, self.position), self._next = self._next, None
+        self._begun_at = self.position.offset
+        with contextlib.suppress(OSError):
+            os.close(old)
         self._forget_others()
 
     def abandon(self) -> None:
@@ -274,8 +322,11 @@ class RedoLog:
             os.unlink(_name(self._path, position.generation))
 
     def close(self) -> None:
+        """What is appended later is an error."""
         self.abandon()
-        os.close(self._fd)
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+        self._fd = -1
 
 
 def create(path: str, rows: Iterable[tuple[Row, Row | None]] = ()) -> Position:
@@ -293,8 +344,9 @@ def create(path: str, rows: Iterable[tuple[Row, Row | None]] = ()) -> Position:
     with _storage(name):
         fd = os.open(name, _FLAGS | os.O_EXCL, 0o600)
         try:
-            if entries:
+            if entries:  # which the database is about to have no longer
                 _write(fd, frame(entries), 0)
+                os.fsync(fd)
         finally:
             os.close(fd)
     return Position(1, 0)

@@ -138,7 +138,7 @@ class Settling:
             return
         if exchange.attempts and exchange.sent_s is None:
             exchange.settled = True
-            self._spending.drop(exchange.row)
+            self._spending.give_back(exchange.row.number)
         else:
             self.settle(exchange)
 

@@ -164,7 +164,7 @@ class Spending:
         counted = before.today is not None if before is not None else of_process(id)
         if budget.day is not None and not counted:
             self.journal.flush()
-            used = self.records.spent_on(self.day.number, id)
+            used = self._spent_today(id)
         self.ledger.place(id, parent, budget, project)
         today = self.ledger.accounts[id].today
         if today is not None and not counted:
@@ -173,6 +173,15 @@ class Spending:
         self.totals.touch((id,))
         if budget.costs and not (before is not None and before.budget.costs):
             self.waits.price_again()
+
+    def _spent_today(self, id: str) -> Amounts:
+        """Raises StorageError."""
+        used, project = self.records.spent_on(self.day.number, id), accounts.project(id)
+        for row in self.journal.unsaved:  # the disk does not take them
+            counts = id == accounts.USER or (row.project == project if project is not None else id in row.chain)
+            if counts and row.day == self.day.number:
+                used.add(amounts_of(row))
+        return used
 
     def wrap_up(self, process: str, last: LastWordPart | None) -> None:
         """From now on its requests are for a last message; None: that is over. Raises StorageError."""
@@ -183,8 +192,7 @@ class Spending:
             if not known:
                 self.waits.wrap_up(process)
         elif known:
-            with self.journal.transaction():
-                self.records.drop_account(id)
+            self._drop_account(id)
             self.totals.drop((id,))
             self.ledger.forget({id})
 
@@ -216,8 +224,7 @@ class Spending:
         """What a project, or the user, may spend: counted from its first limit on, until it has none any more. On
         the disk and then in memory. Raises StorageError."""
         if not budget.limits:
-            with self.journal.transaction():
-                self.records.drop_account(id)
+            self._drop_account(id)
             self.totals.drop((id,))
             self.ledger.forget({id})
             return
@@ -231,8 +238,20 @@ class Spending:
         except StorageError:
             if fresh:
                 self.totals.drop((id,))
+            else:
+                self.totals.touch((id,))
             raise
         self.place(id, None, budget)
+
+    def _drop_account(self, id: str) -> None:
+        """Raises StorageError: it stays."""
+        try:
+            with self.journal.transaction():
+                self.totals.pass_over(id)
+                self.records.drop_account(id)
+        except StorageError:
+            self.totals.touch((id,))
+            raise
 
     def prune(self, keep: set[str]) -> set[str]:
         """Forget all processes but these and those above them, in memory; returns who is forgotten. What they used
@@ -271,6 +290,7 @@ class Spending:
         claim.again = claim.number in self.ledger.reservations
         self.ledger.release(claim.number)
         if not self.ledger.grant(claim, time.monotonic()):
+            self.journal.drop(claim.number)  # others may have it meanwhile
             self.ledger.ask(claim)
             self.advance()
             try:
@@ -293,6 +313,7 @@ class Spending:
         self.ledger.ask(claim)
         self.advance()
         if claim.number not in self.ledger.reservations:
+            self.journal.drop(claim.number)
             self.ledger.withdraw(claim.number)
             self.advance()  # others that waited behind it
             return None
@@ -312,17 +333,13 @@ class Spending:
         return reservation
 
     def give_back(self, number: int) -> None:
-        """What was reserved for that request, or is asked for it."""
+        """What was reserved for that request, or is asked for it: nothing of it was sent since it began."""
+        self.journal.drop(number)
         if number in self.ledger.reservations:
             self.ledger.settle(number, Amounts())
         else:
             self.ledger.withdraw(number)
         self.advance()
-
-    def drop(self, row: Row) -> None:
-        """It began, and was not sent: nothing of it stays."""
-        self.give_back(row.number)
-        self.journal.drop(row)
 
     def settle(self, row: Row) -> None:
         """The request ended: `row` has its final figures. Also for one that never reserved anything."""

@@ -162,22 +162,32 @@ class Totals:
 
     def put(self, id: str, budget: Budget) -> None:
         """One account, with the budget that it has once this transaction is over."""
+        self._look(id)
         self._changed.pop(id, None)
         self._records.put_account(replace(self._own.get(id) or AccountRow(id), budget=budget))
+
+    def pass_over(self, id: str) -> None:
+        """It is dropped in this transaction, and not written for what changed before."""
+        self._changed.pop(id, None)
 
     def written(self) -> None:
         for changes in (self._changed, self._changed_served, self._settled, self._warned, self._exceeded):
             changes.clear()
 
     def _put_account(self, id: str) -> None:
+        total = self._look(id)
+        if total is not None:
+            self._records.put_account(total)
+
+    def _look(self, id: str) -> AccountRow | None:
+        """With what the ledger has now."""
         account = self._ledger.accounts.get(id)
         total = self._own.get(id)
         if account is not None:
             total = total or self.own(id)
             total.parent, total.budget, total.project = account.parent, account.budget, account.project
             total.spent, total.warned, total.today = account.spent, account.warned, account.today
-        if total is not None:
-            self._records.put_account(total)
+        return total
 
     def _put_event(self, slot: str, message: Settled | Served | Warn | Exceeded) -> None:
         self._records.put_event(slot, _encode(message))

@@ -143,7 +143,13 @@ class Upstreams:
         """In a thread, so that nobody else's answer waits for it."""
         if self._remote is not None:
             return self._remote
-        return self._opened(await asyncio.to_thread(import_module, "aish.supervisor.gateway.remote"))
+        try:
+            return self._opened(await asyncio.to_thread(import_module, "aish.supervisor.gateway.remote"))
+        except ImportError as error:
+            raise UpstreamError(
+                f"what asks servers elsewhere cannot be loaded: {error}",
+                hint="was aish, or its packages, changed meanwhile? `aish shutdown` and start again",
+            ) from error
 
     def _opened(self, module: ModuleType) -> Remote:
         if self._remote is None:  # else another request was first

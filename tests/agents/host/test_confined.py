@@ -62,7 +62,7 @@ def test_transcript_and_host_are_out_of_its_reach(agent: Agent) -> None:
     """It could else write its own history, or take from the host what keeps it in."""
     state, runtime = agent.home.state, agent.home.runtime
     agent.write(
-        f"cat >/dev/null; env | grep -c ^AISH_SANDBOX; env | grep -c ^AISH_TRANSCRIPT; cat {state}/agents/*/*;"
+        f"cat >/dev/null; env | grep -c ^AISH_SANDBOX=; env | grep -c ^AISH_TRANSCRIPT; cat {state}/agents/*/*;"
         f"cat {state}/secret {runtime}/environ/*;"
         f"tr '\\0' '\\n' </proc/$PPID/environ | grep AISH_TRANSCRIPT; echo end"
     )

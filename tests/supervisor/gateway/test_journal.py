@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
+import resource
+import signal
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -162,7 +167,7 @@ def test_what_the_redo_log_does_not_take_the_tables_have_and_no_start_counts_it_
             await made.reserve(each, Claim(each.number, "p1", 10, 10, 10), Live(0, "p1", ""))
         space = full(records)
         finish(made, rows[0], 7, 8)
-        made.drop(rows[1])
+        made.give_back(rows[1].number)
         made.journal.write()
         made.journal.flush()
         space()
@@ -281,7 +286,7 @@ def test_what_was_dropped_is_not_under_way(path: str, records: Records, again: C
         place(made, "p1", None, 1000)
         dropped = fresh(made, "p1")
         await made.reserve(dropped, Claim(dropped.number, "p1", 10, 10, 10), Live(0, "p1", ""))
-        made.drop(dropped)
+        made.give_back(dropped.number)
         await asyncio.sleep(0)
 
     asyncio.run(play())
@@ -397,3 +402,174 @@ def test_what_was_used_today_is_not_lost_by_a_crash_in_the_middle_of_a_start(pat
     assert [asyncio.run(again()) for _ in range(3)] == [80, 80, 80]
     for records in crashed:
         records.close()
+
+
+def test_a_limit_that_was_taken_away_does_not_come_back(records: Records, again: Callable[[], Spending]) -> None:
+    """What a request had changed of its account a moment before was written behind the deletion."""
+
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, None)
+        made.limit("user", Budget(tokens=1000))
+        finish(made, fresh(made, "p1"), 5, 5)
+        made.limit("user", NONE)
+
+    asyncio.run(play())
+    assert "user" not in again().ledger.accounts
+
+
+def test_who_was_refused_on_a_full_disk_goes_on_once_there_is_room_though_nothing_is_left_to_write(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "RETRY_S", 0.0)
+
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        made.limit("user", Budget(tokens=1000))
+        records._db.execute("CREATE TRIGGER full BEFORE INSERT ON accounts BEGIN SELECT RAISE(ABORT, 'full'); END")
+        finish(made, fresh(made, "p1"), 1, 1)
+        made.journal.flush()
+        with pytest.raises(StorageError):
+            made.limit("user", Budget(tokens=2000))
+        refused = fresh(made, "p1")
+        with pytest.raises(StorageError):
+            await made.reserve(refused, Claim(refused.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+        for _ in range(100):  # none of these stays in memory
+            finish(made, fresh(made, "p1"), 0, 0)
+        assert len(made.journal.unsaved) == 1
+        records._db.execute("DROP TRIGGER full")
+        goes = fresh(made, "p1")
+        await made.reserve(goes, Claim(goes.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+
+    asyncio.run(play())
+
+
+def test_who_waits_again_has_not_begun(path: str, records: Records, again: Callable[[], Spending]) -> None:
+    """Others had its room, and after a crash it was counted at its bound beside them: 190 of 100."""
+
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 100)
+        first, other = fresh(made, "p1"), fresh(made, "p1")
+        await made.reserve(first, Claim(first.number, "p1", 40, 50, 50), Live(0, "p1", ""))
+        made.give_back(first.number)  # its way is barred now: it waits for another
+        await made.reserve(other, Claim(other.number, "p1", 40, 60, 60), Live(0, "p1", ""))
+        waits = asyncio.ensure_future(made.reserve(first, Claim(first.number, "p1", 40, 50, 50), Live(0, "p1", "")))
+        await asyncio.sleep(0)
+        assert not waits.done()
+        assert [*recorded.left(path).under_way] == [other.number]
+        waits.cancel()
+
+    asyncio.run(play())
+    assert again().ledger.accounts["p1"].spent.tokens == 100
+
+
+def test_a_limit_of_a_day_counts_what_the_disk_does_not_take(records: Records) -> None:
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, None)
+        records._db.execute("CREATE TRIGGER full BEFORE INSERT ON requests BEGIN SELECT RAISE(ABORT, 'full'); END")
+        used = fresh(made, "p1")
+        used.day, used.chain, used.server = made.day.number, ("p1",), "p9"
+        finish(made, used, 300, 410)
+        made.place("user", None, Budget(day=Most(tokens=1000)))
+        today = made.ledger.accounts["user"].today
+        assert today is not None
+        assert today.spent.tokens == 710
+
+    asyncio.run(play())
+
+
+def test_a_redo_log_that_cannot_be_replaced_stays_in_use(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With no descriptor left nobody could begin any more."""
+    monkeypatch.setattr(redo, "LONG_BYTES", 100)
+
+    async def play() -> None:
+        made = spending(records)
+        place(made, "p1", None, 1000)
+        for _ in range(3):
+            each = fresh(made, "p1")
+            await made.reserve(each, Claim(each.number, "p1", 10, 10, 10), Live(0, "p1", ""))
+            finish(made, each, 1, 1)
+        with no_descriptors():
+            made.journal.flush()
+        assert records.redo.position.generation == 1
+        assert made.journal.unsaved == []
+        made.journal.flush()
+        assert records.redo.position.generation == 2, "also when there is nothing else to write"
+
+    asyncio.run(play())
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_kill_9_at_any_moment_loses_nothing_that_was_written_down_and_counts_nothing_twice(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while a file of the redo log takes the place of another."""
+    monkeypatch.setattr(redo, "LONG_BYTES", 700)
+    Records(path).close()
+    told = 0
+    for kill in range(25):
+        told += killed(path, after_s=random.Random(kill).uniform(0.0, 0.03))
+
+        async def start() -> tuple[Amounts, int]:
+            records = Records(path)
+            made = spending(records)
+            made.restore()
+            made.journal.flush()
+            (rows, tokens) = records._db.execute("SELECT count(*), sum(input + output) FROM requests").fetchone()
+            spent = made.ledger.accounts["p1"].spent if "p1" in made.ledger.accounts else Amounts()
+            assert spent.tokens == (tokens or 0)
+            assert made.tokens("p1").requests == rows
+            records.close()
+            return spent, rows
+
+        _, rows = asyncio.run(start())
+        assert told <= rows <= told + kill + 1, "what was under way at a kill ended with it"
+        told = rows
+
+
+def killed(path: str, after_s: float) -> int:
+    """Requests begin and end in a process, until that is killed; how many it said had ended."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.run(busy(path, writing))
+        finally:
+            os._exit(1)
+    os.close(writing)
+    try:
+        assert os.read(reading, 1) == b"."  # it is up
+        time.sleep(after_s)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with open(reading, "rb", closefd=False) as pipe:
+            return len(pipe.read())
+    finally:
+        os.close(reading)
+
+
+async def busy(path: str, fd: int) -> None:
+    made = spending(Records(path))
+    made.restore()
+    place(made, "p1", None, None)
+    os.write(fd, b".")
+    for number in range(100_000):
+        each = fresh(made, "p1")
+        await made.reserve(each, Claim(each.number, "p1", 3, 4, 4), Live(0, "p1", ""))
+        finish(made, each, 2, 3)
+        made.journal.write()
+        os.write(fd, b".")
+        if number % 3 == 0:
+            made.journal.flush()

@@ -135,8 +135,11 @@ def test_a_file_is_replaced_at_the_moment_in_which_the_database_knows_it(path: s
         assert seen(redo.look(path, Position(1, 0))) == ([2], [1])
         writer.adopt()
         writer.append(ended(2))
+        after = writer.position
+        writer.renew([])
+        writer.adopt()
         assert not os.path.exists(f"{path}-redo-1")
-    assert seen(redo.look(path, after)) == ([], [2])
+    assert seen(redo.look(path, after)) == ([], []), "of a file that the database has left behind nothing is new"
 
 
 def test_what_a_crash_left_of_a_replacement_is_deleted(path: str) -> None:
@@ -150,14 +153,17 @@ def test_what_a_crash_left_of_a_replacement_is_deleted(path: str) -> None:
         crashed.close()
 
 
-def test_where_the_machine_went_down_before_the_database_knew_of_the_replacement(path: str) -> None:
-    """The database names a file that is gone: all that the next one has is told, and a new one is begun."""
+@pytest.mark.parametrize("gone", [True, False])
+def test_where_the_machine_went_down_before_the_database_knew_of_the_replacement(path: str, gone: bool) -> None:
+    """The database names the file before: all that the next one has is told, and a new one is begun."""
     with log(path) as writer:
         writer.append(begun(1))
         before = writer.position
         writer.renew(begun(1))
         writer.adopt()
         writer.append([*begun(5), *ended(5)])
+    if gone:
+        os.unlink(f"{path}-redo-1")
     with log(path, before) as again:
         assert seen(again.left) == ([1], [5])
         assert again.position == Position(3, 0)
@@ -176,6 +182,46 @@ def test_a_file_that_is_shorter_than_what_the_database_knows_is_not_gone_on_with
         assert seen(again.left) == ([1], [])
         again.append([*begun(7), *ended(7)])
     assert seen(redo.look(path, known)) == ([1], [7])
+
+
+def test_where_the_machine_went_down_before_the_replacement_was_on_the_disk(path: str) -> None:
+    """The database names it: what was under way is found in the file before."""
+    with log(path) as writer:
+        writer.append([*begun(1, 2), *ended(2)])
+        writer.renew(begun(1))
+        writer.adopt()
+        known = writer.position
+    os.truncate(f"{path}-redo-2", 0)
+    with log(path, known) as again:
+        assert seen(again.left) == ([1], [])
+        assert again.position == Position(3, 0)
+
+
+def test_what_another_version_wrote_is_kept_and_not_written_over(path: str) -> None:
+    with log(path) as writer:
+        writer.append(begun(1))
+        writer.append([b"\x92\x63\xc0"])  # an entry of a kind 99
+        writer.append(ended(1))
+    whole = Path(f"{path}-redo-1").read_bytes()
+    with log(path) as again:
+        assert seen(again.left) == ([1], [])
+        assert again.position == Position(2, 0)
+    assert Path(f"{path}-redo-1.unread").read_bytes() == whole
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_what_is_no_file_at_its_place_is_an_error_and_hangs_nobody(path: str, kind: str) -> None:
+    name = f"{path}-redo-1"
+    os.unlink(name)
+    match kind:
+        case "fifo":
+            os.mkfifo(name)
+        case "link":
+            os.symlink("/etc/passwd", name)
+        case _:
+            os.mkdir(name)
+    with pytest.raises(StorageError, match="cannot use"):
+        RedoLog(path, START)
 
 
 def test_a_write_that_fails_half_way_leaves_nothing(path: str) -> None:
