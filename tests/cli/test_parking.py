@@ -393,6 +393,30 @@ def test_a_stop_while_it_is_being_parked_or_is_parked_is_final(park: Park) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("verb", ["cont", "switch"])
+def test_what_a_person_says_while_it_is_being_parked_counts_when_it_is(park: Park, verb: str) -> None:
+    """Its end takes a while (who sends the signal stands still): it is neither here nor parked then, and the word was
+    lost."""
+    agent = park.idle()
+    park.reserve()
+    park.week(0.9)
+    log, holder = park.home.root / verb, park.pid("holder")
+    os.kill(holder, signal.SIGSTOP)
+    try:
+        number = park.task(agent, log, wait="stopping")
+        park.aish(verb, agent.id, *(("--model", "sub") if verb == "switch" else ()))
+        assert agent.row().state == "stopping", "it was over: nothing is shown"
+    finally:
+        os.kill(holder, signal.SIGCONT)
+    until("it goes on", lambda: "unparked" in park.kinds(agent))
+    if verb == "switch":  # that model has the same window
+        park.room()
+    found = park.answered(agent)
+    assert (found["number"], found["answer"]) == (number, "w0 w1 w2")
+    assert log.read_text() == "line\n"
+
+
+@pytest.mark.slow
 def test_a_run_of_words_that_was_killed_begins_anew_and_one_that_is_parked_by_sigint_does_not(park: Park) -> None:
     """What was killed left the middle of its turn, and the next run went on with it, whatever its words were; a host
     that is ended by SIGINT tells of a turn that was cancelled."""
