@@ -136,7 +136,8 @@ def test_completion_files_of_this_machine(aish: Aish) -> None:
     """All of them in one shell: what they define and complete is the same. They are written for extglob, without
     which bash ends at the first fault of grammar within a `$( )`."""
     script = (
-        f"shopt -s extglob\nfor f in {COMPLETIONS}/*; do case $f in */debconf*) continue ;; esac; . $f >/dev/null 2>&1; done; "
+        f"shopt -s extglob; for f in {COMPLETIONS}/*; do case $f in */debconf*) continue ;; esac; "
+        ". $f >/dev/null 2>&1; done; "
         "complete -p | LC_ALL=C sort; declare -F | LC_ALL=C sort"
     )
     found = aish(script, timeout=120)
