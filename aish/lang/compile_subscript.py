@@ -86,7 +86,10 @@ def element(src: Source, node: Parameter) -> Callable[[Runtime], str | None]:
     def get(rt: Runtime) -> str | None:
         array = rt.vars.arrays.get(name)
         if array is None:
-            return _other(rt, name, key_of)
+            try:
+                return _other(rt, name, key_of)
+            except SubscriptError as error:
+                raise rt.error_at(error, site) from None
         try:
             found = key_of(rt, array)
         except SubscriptError as error:
@@ -126,6 +129,8 @@ def _other(rt: Runtime, name: str, key_of: Key) -> str | None:
             _for_its_effects(rt, key_of)
             return None
         return array.get(key_of(rt, array))
+    except SubscriptError:
+        raise
     except CommandError as error:
         rt.complain(f"{name}{error.message}")
         return None

@@ -278,7 +278,8 @@ class JobTable:
     def forget_all(self) -> None:
         """In a forked child: the parent's jobs are not this process's children."""
         if self.jobs:
-            self.inherited, self.inherited_order = dict(self.jobs), list(self.order)
+            self.inherited = {number: job for number, job in self.jobs.items() if job.state != DONE}
+            self.inherited_order = [job for job in self.order if job.state != DONE]
         self.jobs.clear()
         self.order.clear()
         self.loose.clear()

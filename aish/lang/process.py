@@ -188,6 +188,7 @@ def fork(
     `streams` become its stdin and stdout. `background`: as POSIX wants a command behind `&` without job
     control: deaf to the keyboard, and stdin at the end of file where nothing else was said to be it.
     """
+    rt.look_at_jobs()  # the copy cannot, and `$(jobs -r | wc -l)` counts
     mask = signals.hold()
     try:
         pid = os.fork()

@@ -203,6 +203,11 @@ class Runtime:
             self._jobs = JobTable()
         return self._jobs
 
+    def look_at_jobs(self) -> None:
+        """See, without waiting, what became of them, if there are any."""
+        if self._jobs is not None:
+            self._jobs.reap()
+
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)

@@ -181,6 +181,9 @@ class Signals:
             wanted |= {SIGTERM, SIGHUP}  # their death runs the EXIT trap, as in bash
         if self.rt.interactive:
             wanted |= {SIGHUP, SIGCHLD} if self.rt.notify else {SIGHUP}  # what its jobs are to hear of
+        for signo, action in self.traps.items():
+            if not action and 0 < signo <= LAST and signo not in (SIGCHLD, SIGKILL, SIGSTOP):
+                _signal.signal(signo, _signal.SIG_IGN)
         wanted -= self.ignored_at_start | {s for s, action in self.traps.items() if not action}
         wanted -= self.own_ignored - self.traps.keys()
         for signo in self.handled - wanted:
@@ -270,7 +273,7 @@ class Signals:
                 self.note(signo)
             else:
                 raise Interrupted(signo)
-        elif EXIT in self.traps:
+        elif EXIT in self.traps or self.mode is READING:  # which has a terminal's modes to put back
             raise Interrupted(signo)
         else:
             die(signo)

@@ -48,7 +48,7 @@ def _replace_each(text: str, pattern: str, template: Template, every: bool) -> s
     all: without that a text of many beginnings takes time by its square.
     """
     matcher = compiled(pattern)
-    starred = pattern[0] == "*"
+    starred = pattern[0] == "*" and pattern[1:2] != "("
     anywhere = compiled("*" + pattern) if "*" in pattern and not starred and not matcher.matches("") else None
     done: list[str] = []
     pos = begin = 0

@@ -26,7 +26,7 @@ from prompt_toolkit.styles import Style
 from aish.lang import prompts, signals
 from aish.lang.control import Interrupted, Unwind
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, SIGWINCH, Section
-from aish.shell import terminal_marks
+from aish.shell import terminal_marks, terminal_size
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import draw_once
 from aish.shell.glance import Glance
@@ -338,6 +338,7 @@ class Prompt:
         app = get_app()
         try:
             with Section(self.rt.signals, signals.RUNNING), _ours(self.rt.signals):
+                terminal_size.look(self.rt)  # now: the kernel tells of another size before it has it
                 self.rt.signals.poll()
         except Unwind as error:
             if app.is_running and not app.is_done:

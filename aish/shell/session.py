@@ -13,7 +13,7 @@ from aish.lang.evaluate import run_file, run_line, run_source, run_text
 from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
 from aish.lang.source import ParseError, Source
-from aish.shell import short_forms
+from aish.shell import short_forms, terminal_size
 from aish.shell.companion.link import Link
 from aish.shell.history import History
 from aish.shell.leaving import IdleError, Leaving, terminal_is_gone
@@ -142,7 +142,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 history.notice = ""
             _before_prompt(rt)
             text = reader.read()
-            _window(rt)  # it may have changed while the line was typed
+            terminal_size.look(rt)  # it may have changed while the line was typed
             if text is None:
                 if terminal_is_gone():
                     raise Interrupted(SIGHUP)
@@ -220,9 +220,9 @@ def _before_prompt(rt: Runtime) -> None:
     """News of jobs, the size of the terminal, PROMPT_COMMAND."""
     rt.jobs.told.clear()
     rt.jobs.tell_news(rt)
+    terminal_size.look(rt)
     if rt.pending:
         run_line(rt, ":")  # the actions of signals that came since the last command
-    _window(rt)
     for command in rt.vars.elements("PROMPT_COMMAND"):
         if command:
             status, statuses = rt.status, rt.pipe_status
@@ -232,20 +232,6 @@ def _before_prompt(rt: Runtime) -> None:
                 rt.report(error)
             rt.tested = rt.loops = 0
             rt.status, rt.pipe_status = status, statuses
-
-
-def _window(rt: Runtime) -> None:
-    """COLUMNS and LINES are the terminal's."""
-    if "checkwinsize" not in rt.shopt:
-        return
-    try:
-        size = os.get_terminal_size(2)
-    except OSError:
-        return  # no terminal
-    if size.columns and size.lines:
-        for name, value in (("COLUMNS", size.columns), ("LINES", size.lines)):
-            if rt.values.get(name) != str(value) and name not in rt.vars.readonly:
-                rt.vars.set(name, str(value))
 
 
 def _link(host: ShellHost) -> Link:

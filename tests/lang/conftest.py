@@ -53,9 +53,9 @@ class Aish:
 
     def popen(self, script: str, **options: Any) -> subprocess.Popen[bytes]:
         """A running `aish -c script` with pipes."""
+        options.setdefault("stdin", subprocess.DEVNULL)
         return subprocess.Popen(
             [*SHELL, "-c", script],
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.folder,

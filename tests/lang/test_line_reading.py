@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import termios
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -12,8 +15,11 @@ from hypothesis import strategies as st
 from aish.lang.builtins.line_reading import _assign
 from aish.lang.builtins.read_fields import split_read
 from aish.lang.fields import DEFAULT_IFS
+from tests.deadline import DEADLINE_S, until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.lang.conftest import Aish
 
 
@@ -48,3 +54,36 @@ def test_it_is_what_bash_has(script: str, aish: Aish) -> None:
     got = aish(script)
     wanted = aish(f"bash -c '{script}'")
     assert (got.out, got.status) == (wanted.out, wanted.status)
+
+
+@pytest.fixture
+def terminal() -> Iterator[int]:
+    ours, theirs = os.openpty()
+    yield theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("options", ["-n 3 -s", "-s", "-d :"])
+def test_a_signal_while_it_waits_leaves_the_terminal_as_it_was(
+    signo: int, options: str, aish: Aish, terminal: int
+) -> None:
+    """Without echo, and a key at a time: what the person typed next was not to be seen."""
+    before = termios.tcgetattr(terminal)
+    with aish.popen(f"read {options} x; echo rest", stdin=terminal) as reading:
+        until("it reads", lambda: termios.tcgetattr(terminal) != before)
+        reading.send_signal(signo)
+        assert reading.communicate(timeout=DEADLINE_S)[0] == b""
+    assert reading.returncode == -signo
+    assert termios.tcgetattr(terminal) == before
+
+
+def test_an_interrupt_while_it_waits_ends_the_script_by_its_trap(aish: Aish, terminal: int) -> None:
+    """It went on with the next command, and ended with 0."""
+    before = termios.tcgetattr(terminal)
+    with aish.popen("trap 'echo E' EXIT; read -s x; echo rest", stdin=terminal) as reading:
+        until("it reads", lambda: termios.tcgetattr(terminal) != before)
+        reading.send_signal(signal.SIGINT)
+        assert reading.communicate(timeout=DEADLINE_S)[0] == b"E\n"
+    assert reading.returncode == -signal.SIGINT

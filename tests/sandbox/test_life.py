@@ -130,6 +130,7 @@ print(sys.orig_argv[0], os.getcwd(), sorted(tuple(entry.split('=', 1)) for entry
     wanted = dict(environ)
     if box.tier != BWRAP:
         wanted["TMPDIR"] = str(box.folder / "tmp")
+    wanted["AISH_SANDBOXED"] = "closed" if box.tier == BWRAP else f"closed, {box.tier}"
     assert ran.stdout.strip() == f"another name {box.project} {sorted(wanted.items())}", ran.stderr
 
 

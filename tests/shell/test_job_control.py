@@ -459,10 +459,10 @@ def _interrupt_for_the_shell_alone(shell: Shell) -> list[object]:
 
 def _window_trap(shell: Shell) -> list[object]:
     """The editor had the signal for itself; and the sizes were those of before the line was typed."""
-    shell.run("trap 'echo WINDOW' WINCH")
+    shell.run("trap 'echo WINDOW $COLUMNS' WINCH")
     for rows, columns in ((41, 91), (42, 92)):
         shell.child.setwinsize(rows, columns)
-        shell.see("WINDOW")
+        shell.see(f"WINDOW {columns}")
         shell.type("echo si''ze $COLUMNS $LINES\n")
         shell.see(f"size {columns} {rows}\r\n")
     return []
@@ -614,6 +614,7 @@ SCENARIOS: dict[str, Scenario] = {
         "(trap - TERM; sh -c 'kill -TERM $$; echo on'; :) 2> /dev/null", "trap '' CHLD; sh -c 'exit 3'; echo $?",
         "trap - TERM; { sh -c 'kill -TERM $$'; } 2> /dev/null; echo $?",
     ),
+    "WINCH ignored by a trap": typed("trap '' WINCH", ":", "grep SigIgn /proc/self/status"),
     "jobs of the shell in a copy": typed(
         "sleep 1000 & sleep 1001 &", '[ "$(jobs -p %?1001)" = $! ]; echo $?', "x=$(jobs %-); echo $x",
         "jobs | cat", "(jobs)", "echo $(kill -9 %+); wait %2; echo $?", "kill -9 %1; wait %1",

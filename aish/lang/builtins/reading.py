@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import select
 import time
+from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
 
 from aish.lang.builtins.letters import with_values
 from aish.lang.builtins.line_reading import quick
 from aish.lang.builtins.read_fields import split_all, split_read
-from aish.lang.control import CommandError, Interrupted
+from aish.lang.control import CommandError
 from aish.lang.descriptors import MOST_FD
 from aish.lang.digits import saturated
+from aish.lang.signals import die
 from aish.lang.subscripts import follow, split, store
 from aish.lang.text import decode, encode, is_name
 
@@ -63,10 +65,6 @@ def read(rt: Runtime, argv: list[str]) -> int:
     try:
         with rt.reading():
             data, status = _edited_line(rt, wanted) if edited else _line(wanted)
-    except Interrupted as error:
-        if rt.lasting:
-            raise
-        return 128 + error.signo
     except OSError as error:
         raise CommandError(f"descriptor {wanted.fd}: {error.strerror}") from None
     finally:
@@ -272,11 +270,20 @@ class _Modes:
             modes[3] &= ~termios.ICANON
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
         termios.tcsetattr(fd, termios.TCSADRAIN, modes)
+        self.deadly = [signo for signo in (SIGTERM, SIGHUP) if getsignal(signo) is SIG_DFL]
+        for signo in self.deadly:
+            signal(signo, self._die)
+
+    def _die(self, signo: int, frame: object) -> None:
+        self.restore()
+        die(signo)
 
     def restore(self) -> None:
         import termios
 
         termios.tcsetattr(self.fd, termios.TCSADRAIN, self.before)
+        for signo in self.deadly:
+            signal(signo, SIG_DFL)
 
 
 def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
