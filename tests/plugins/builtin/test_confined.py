@@ -154,7 +154,7 @@ def test_a_command_that_does_not_want_to_end_is_ended_in_time(box: Box) -> None:
 
 
 def test_what_its_shell_starts_has_the_agent_s_environment_but_not_its_sandbox_s(box: Box) -> None:
-    assert "AISH_SANDBOX" not in box.shell("env; tr '\\0' '\\n' </proc/1/environ")
+    assert "AISH_SANDBOX=" not in box.shell("env; tr '\\0' '\\n' </proc/1/environ")
 
 
 def test_its_file_tools_reach_what_the_sandbox_reads_and_writes(box: Box) -> None:
