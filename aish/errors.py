@@ -13,6 +13,7 @@
     ├── StorageError         74   the disk is full, read-only, or a state file is damaged
     ├── UnavailableError     69   daemon, gateway or model server cannot be reached or did not get ready
     │   ├── NotRunningError  69   no daemon runs, and what was asked for starts none
+    │   │   └── OutOfReachError 69 this sandbox does not let its programs reach it
     │   ├── VersionError     69   the other side speaks another protocol version
     │   └── DisconnectedError 69  the other side went away in mid-conversation
     ├── UpstreamError        69   a model server or provider answered with an error

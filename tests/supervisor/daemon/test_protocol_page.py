@@ -32,6 +32,7 @@ def test_every_code_of_a_failure() -> None:
         "source",
         "disconnected",
         "not-running",
+        "out-of-reach",
         "timed-out",
     }
     assert {row[0] for row in rows("Failures")} == codes
