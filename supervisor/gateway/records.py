@@ -33,7 +33,7 @@ from aish.supervisor.gateway import schema
 from aish.supervisor.gateway.account import Today
 from aish.supervisor.gateway.amounts import Amounts, Budget, What
 from aish.supervisor.gateway.redo import Left, Placed, Position, RedoLog
-from aish.supervisor.gateway.row import COLUMNS, SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
+from aish.supervisor.gateway.row import INSERTED, SUMMED, AccountRow, EventRow, KeyRow, Row, ServedRow
 from aish.supervisor.gateway.transaction import Guard, Transaction
 from aish.supervisor.gateway.wal import WriteAheadLog
 from aish.supervisor.gateway.windows.ledger import Account, Window
@@ -50,7 +50,7 @@ PRUNED: Final = 500
 """Rows deleted in one go: some milliseconds."""
 CHECK_BELOW_BYTES: Final = 16 << 20
 """A larger file is not read through at every start."""
-_END: Final = f"INSERT INTO requests ({COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608  constants
+_END: Final = f"INSERT INTO requests {INSERTED}"
 _REDO: Final = "redo"
 _ACCOUNT: Final = (
     "id, parent, budget, limits, warned, spent, spent_input, spent_output, spent_pusd, spent_requests, "

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from aish.errors import StorageError, UsageError
 from aish.supervisor.gateway.dialects.call import MAX_NAME_CHARS
-from aish.supervisor.gateway.row import COLUMNS, Row
+from aish.supervisor.gateway.row import INSERTED, Row
 from aish.wire.message import RequestsQuery
 from aish.wire.part import RequestPart
 from aish.wire.reply import RequestList
@@ -26,7 +26,7 @@ _ALL: Final = (
     " WHERE number NOT IN (SELECT number FROM requests))"
 )
 """Those under way, too."""
-_UNDER_WAY: Final = f"INSERT INTO under_way ({COLUMNS}) VALUES ({', '.join('?' * 29)})"  # noqa: S608  constants
+_UNDER_WAY: Final = f"INSERT INTO under_way {INSERTED}"
 FAILED: Final = "(status >= 400 AND status != 499 OR status = 0)"
 
 

@@ -29,6 +29,8 @@ COLUMNS: Final = (
     "cached, written, reasoning, cost_usd, price, project, day, subscription"
 )
 """Of a Row: the fields, in order."""
+INSERTED: Final = f"({COLUMNS}) VALUES ({', '.join('?' * (COLUMNS.count(',') + 1))})"
+"""What follows INSERT INTO and a table's name, for `Row.values`."""
 OBSERVED: Final = "observed"
 """The endpoint of what did not come through the gateway: it was read in a session's log."""
 DIED: Final = 0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import os
 import select
 import time
-from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
 
 from aish.lang.builtins.letters import with_values
 from aish.lang.builtins.line_reading import quick
@@ -13,7 +13,7 @@ from aish.lang.builtins.read_fields import split_all, split_read
 from aish.lang.control import CommandError
 from aish.lang.descriptors import MOST_FD
 from aish.lang.digits import saturated
-from aish.lang.signals import die
+from aish.lang.signals import SIGHUP, SIGTERM, die
 from aish.lang.subscripts import follow, split, store
 from aish.lang.text import decode, encode, is_name
 
@@ -270,9 +270,9 @@ class _Modes:
             modes[3] &= ~termios.ICANON
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
         termios.tcsetattr(fd, termios.TCSADRAIN, modes)
-        self.deadly = [signo for signo in (SIGTERM, SIGHUP) if getsignal(signo) is SIG_DFL]
+        self.deadly = [signo for signo in (SIGTERM, SIGHUP) if _signal.getsignal(signo) is _signal.SIG_DFL]
         for signo in self.deadly:
-            signal(signo, self._die)
+            _signal.signal(signo, self._die)
 
     def _die(self, signo: int, frame: object) -> None:
         self.restore()
@@ -283,7 +283,7 @@ class _Modes:
 
         termios.tcsetattr(self.fd, termios.TCSADRAIN, self.before)
         for signo in self.deadly:
-            signal(signo, SIG_DFL)
+            _signal.signal(signo, _signal.SIG_DFL)
 
 
 def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:

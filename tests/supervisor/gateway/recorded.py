@@ -10,7 +10,7 @@ import msgspec
 
 from aish.supervisor.gateway import redo
 from aish.supervisor.gateway.redo import Left, Position
-from aish.supervisor.gateway.row import COLUMNS
+from aish.supervisor.gateway.row import INSERTED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,7 @@ def ended(path: Path | str, where: str = "1") -> list[sqlite3.Row]:
     with closing(_open(path)) as db:
         db.row_factory = sqlite3.Row
         db.execute("CREATE TEMP TABLE later AS SELECT * FROM requests WHERE 0")
-        db.executemany(f"INSERT INTO later ({COLUMNS}) VALUES ({', '.join('?' * COLUMNS.count(',')) + ', ?'})", later)
+        db.executemany(f"INSERT INTO later {INSERTED}", later)
         both = (
             "SELECT * FROM requests UNION ALL SELECT * FROM later WHERE number NOT IN (SELECT number FROM requests)"
         )
