@@ -1,10 +1,11 @@
 """A copy of what people told the gateway, and gateway.db alone knows: named keys, budgets of keys, projects and the
-user with what is used of them, rules over usage windows. For when that file is damaged: see damage.py.
+user with what is used of them, rules over usage windows. For when that file is damaged or gone: see damage.py.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -37,6 +38,9 @@ class Spare:
         self._written = b""
         self._lock = asyncio.Lock()
         self._failing = False
+
+    def exists(self) -> bool:
+        return os.path.lexists(self._path)
 
     def read(self) -> Told | None:
         """None: there is none that can be read."""
