@@ -25,7 +25,10 @@ def without(schema: dict[str, Any]) -> dict[str, Any]:
     """Raises ReferencesError where one leads nowhere, out of the schema, or back into itself."""
     if not _any(schema):
         return schema
-    return _Following(schema).part({key: value for key, value in schema.items() if key not in SHELVES}, "$", ())
+    found: dict[str, Any] = _Following(schema).part(
+        {key: value for key, value in schema.items() if key not in SHELVES}, "$", ()
+    )
+    return found
 
 
 def _any(value: object) -> bool:
@@ -49,8 +52,8 @@ class _Following:
         if self._parts > MOST:
             raise ReferencesError(f"{path}: its references make more than {MOST:,} parts of it")
         match value:
-            case {"$ref": str() as ref, **others}:
-                return self._named(ref, others, path, within)
+            case {"$ref": str() as ref}:
+                return self._named(ref, {key: value[key] for key in value if key != "$ref"}, path, within)
             case dict():
                 return {key: self._below(key, each, f"{path}.{key}", within) for key, each in value.items()}
             case list():

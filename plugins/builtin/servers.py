@@ -56,11 +56,9 @@ def toolsets(
 
 
 def _toolset(name: str, entry: Mapping[str, Any], host: Host, environ: Mapping[str, str]) -> AbstractToolset[Any]:
-    bounds = {"init_timeout": START_S, "read_timeout": CALL_S}
-    if "url" in entry:
-        made = MCPToolset(entry["url"], id=name, headers=entry.get("headers"), **bounds)
-    else:
-        made = MCPToolset(Supervised(host, name, command(entry, environ)), id=name, **bounds)
+    server = entry["url"] if "url" in entry else Supervised(host, name, command(entry, environ))
+    headers = entry.get("headers") if "url" in entry else None
+    made: MCPToolset[Any] = MCPToolset(server, id=name, headers=headers, init_timeout=START_S, read_timeout=CALL_S)
     return Named(made, name).prefixed(name)
 
 
