@@ -20,11 +20,11 @@ from .storm import Storm
 if TYPE_CHECKING:
     from .conftest import World
 
-NAME_BYTES = 256 << 10
-"""It stands in what begins and in what ends: four requests make the log long."""
-REQUESTS_EACH = 48
+NAME_BYTES = 512 << 10
+"""It stands in what begins and in what ends: two requests make the log long."""
+REQUESTS_EACH = 24
 """For each kill: then there are more renewals than kills."""
-LATER_S = (0.0005, 0.001, 0.002, 0.004, 0.008)
+LATER_S = (0.004, 0.02, 0.06, 0.12)
 DEADLINE_S = 60.0
 
 
