@@ -466,6 +466,29 @@ def test_what_a_person_may_do_with_one_that_is_parked(park: Park) -> None:
 
 
 @pytest.mark.slow
+def test_a_window_that_is_full_all_the_same_parks_it_again(park: Park) -> None:
+    """Nobody knows how full a window is after it has begun anew: the vendor's word that nothing is left ended the
+    turn of whoever was woken."""
+    agent = park.idle()
+    park.reserve()
+    park.week(0.9)
+    log = park.home.root / "log"
+    number = park.json("send", agent.id, f"{shell(f'echo line >> {log}')} then say 3 fault status-429 first 1")[
+        "number"
+    ]
+    park.state(agent, "parked")
+    park.tell(0.1)
+    park.week(1.0)
+    park.provider.told[USED.replace("utilization", "status")] = "rejected"
+    until("it was woken", lambda: "unparked" in park.kinds(agent))
+    until("it is parked again", lambda: park.kinds(agent).count("parked") == 2)
+    park.tell(0.1)
+    found = park.answered(agent)
+    assert (found["number"], found["answer"], found["status"]) == (number, "w0 w1 w2", 0)
+    assert log.read_text() == "line\n"
+
+
+@pytest.mark.slow
 def test_a_short_hold_is_one_and_is_parked_where_it_becomes_longer(park: Park) -> None:
     agent = park.idle()
     park.reserve()
