@@ -65,6 +65,9 @@ class _Usage(msgspec.Struct):
     total_tokens: _Count | None = None
     prompt_tokens_details: _Read | None = None
     completion_tokens_details: _Made | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    """The cached ones, by DeepSeek's name; Moonshot's is the next."""
+    cached_tokens: _Count | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -120,7 +123,9 @@ def _used(raw: msgspec.Raw) -> Used | None:
     return Used(
         usage.prompt_tokens,
         output,
-        cached=min(read.cached_tokens or 0, usage.prompt_tokens),
+        cached=min(
+            read.cached_tokens or usage.prompt_cache_hit_tokens or usage.cached_tokens or 0, usage.prompt_tokens
+        ),
         reasoning=min(made.reasoning_tokens or 0, output),
     )
 
@@ -288,6 +293,8 @@ def upstream_failure(status: int, body: bytes, model: str) -> bytes:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         found = None
+    if isinstance(found, list) and len(found) == 1:  # Gemini's, where it speaks this dialect
+        (found,) = found
     error = found.get("error", found) if isinstance(found, dict) else None
     if isinstance(error, str):
         error = {"message": error}

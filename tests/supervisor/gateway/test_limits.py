@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aish.wire.link import ActivityNote, Hold, Release, Warn
 from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery
 from aish.wire.reply import Done
+from tests.deadline import until
 
-from ...deadline import until
 from .test_faults import Client, chat
 
 if TYPE_CHECKING:
