@@ -24,6 +24,7 @@ from aish.errors import (
     UsageError,
 )
 from aish.model.dialect import OPENAI
+from aish.supervisor.gateway.dialects import overlong
 from aish.supervisor.gateway.dialects.entries import entries
 from aish.supervisor.gateway.meter import Used
 
@@ -304,9 +305,9 @@ def upstream_failure(status: int, body: bytes, model: str) -> bytes:
     message = error.get("message", error.get("detail", f"the server of {model} answered {status}"))
     kind = error.get("type")
     code = error.get("code")
-    if kind == "exceed_context_size_error":  # llama.cpp's word for what clients know by OpenAI's
-        kind, code = "invalid_request_error", "context_length_exceeded"
     error["message"] = message if isinstance(message, str) else msgspec.json.encode(message).decode()
+    if kind == "exceed_context_size_error" or overlong.is_told(status, error["message"]):
+        kind, code = "invalid_request_error", overlong.CODE
     error["type"] = kind if isinstance(kind, str) else ("invalid_request_error" if status < 500 else "server_error")
     error["param"] = error.get("param")
     error["code"] = None if code is None or code == status else str(code)
