@@ -39,8 +39,8 @@ CLAUDE_CODE = re.compile(r"^prompt is too long: \d+ tokens > \d+ maximum$")
 
 @pytest.mark.parametrize("server", SAID)
 def test_clients_of_every_dialect_know_it(server: str) -> None:
-    """An agent on Claude, or one of Gemini's, was told that its request is wrong, and ended: only llama.cpp's and OpenAI's own
-    word made it shorten its conversation. Claude Code has its own list of such words, and others have Anthropic's."""
+    """An agent on Claude or Gemini was told that its request is wrong, and ended: only llama.cpp's and OpenAI's own
+    words made it shorten its conversation."""
     told = openai.upstream_failure(400, json.dumps({"error": SAID[server]}).encode(), "m")
     error = json.loads(told)["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "context_length_exceeded")
