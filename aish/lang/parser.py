@@ -61,7 +61,7 @@ class Parser(Compounds):
         if self.aliases:
             self.forget_aliases()
         self.advance()
-        self.skip_newlines()
+        self.skip_to_command()
         if self.tok.kind is END:
             return None
         start = self.tok.start
@@ -118,13 +118,13 @@ class Parser(Compounds):
 
     def sequence(self, optional: bool = False) -> Sequence:
         """Commands up to a word or operator that cannot begin one."""
-        self.skip_newlines()
+        self.skip_to_command()
         start = self.tok.start
         items: list[Node] = []
         while not self._at_closer():
             items.append(self.item())
             if self.tok.kind is NEWLINE:
-                self.skip_newlines()
+                self.skip_to_command()
             elif not self._separated:
                 break
         if not items and not optional:
@@ -303,6 +303,8 @@ class Parser(Compounds):
         while True:
             tok = self.tok
             if tok.kind is NUMBER or (tok.kind is OPERATOR and tok.text in REDIRECTS):
+                if self.aliases:
+                    self.pass_by()
                 redirects.append(self.redirect())
                 continue
             if self.aliases:
