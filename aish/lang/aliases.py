@@ -48,8 +48,8 @@ class Aliases(Lexer):
             self.replace_alias()
 
     def pass_by(self) -> bool:
-        """With what stands behind a replaced word under the eye, a redirection perhaps: whether that word's text ended
-        in a blank. What comes behind it is looked up no more."""
+        """With what stands behind a replaced word under the eye, a redirection perhaps: whether that word's text
+        ended in a blank. What comes behind it is looked up no more."""
         reached = [end for end in self._next_from if end <= self.tok.start]
         del self._next_from[: len(reached)]
         return bool(reached)

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 MAX_CALLS = 2000
 """Functions, sourced files and evals within each other."""
 
+_MOST_LEVELS = 1000
+"""Shells within each other, after which bash counts anew."""
 _MAGIC = frozenset("*?[")
 
 
@@ -230,10 +232,13 @@ class Runtime:
         self.values.setdefault("PS4", "+ ")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
+        if "BASH_XTRACEFD" in environment:
+            self._trace_moved(environment["BASH_XTRACEFD"])
         if "POSIXLY_CORRECT" in environment:
             options.turn(self, "posix", True)
-        level = environment.get("SHLVL", "")
-        self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
+        level = environment.get("SHLVL", "").strip(" \t")
+        depth = int(level) + 1 if len(level) < 5 and level.isascii() and level.removeprefix("-").isdecimal() else 1
+        self.vars.set("SHLVL", str(max(depth, 0) if depth < _MOST_LEVELS else 1))
         self.vars.export("SHLVL")
 
     def _ifs_changed(self, value: str | None) -> None:

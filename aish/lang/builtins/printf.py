@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.runtime import Runtime
 
-_ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\",
-            '"': '"', "'": "'"}  # fmt: skip
+_ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+            "\\": "\\", '"': '"', "'": "'", "?": "?"}  # fmt: skip
 _CACHE_SIZE = 200
 
 
