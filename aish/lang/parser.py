@@ -344,11 +344,11 @@ class Parser(Compounds):
         if self.tok.text == "(" and self.tok.kind is OPERATOR:
             self.blanks()
             if self.char() == ")":  # and not a body in parentheses
-                return self._function(start, tok)
-        return self._function_body(start, tok)
+                return self._function(start, tok, reserved=not self.posix)
+        return self._function_body(start, tok, reserved=not self.posix)
 
-    def _function(self, start: int, tok: Token) -> Function:
-        """name ( ) with `(` under the eye."""
+    def _function(self, start: int, tok: Token, *, reserved: bool = False) -> Function:
+        """name ( ) with `(` under the eye; `reserved`: the name may be a reserved word."""
         at = self.tok
         self.advance()
         if self.tok.text != ")" or self.tok.kind is not OPERATOR:
@@ -356,13 +356,13 @@ class Parser(Compounds):
                 self.fail("unexpected '('", at.start, at.end, hint="quote it; name() { ...; } defines a function")
             self.unexpected("')'")
         self.advance()
-        return self._function_body(start, tok)
+        return self._function_body(start, tok, reserved=reserved)
 
-    def _function_body(self, start: int, tok: Token) -> Function:
+    def _function_body(self, start: int, tok: Token, *, reserved: bool) -> Function:
         name = tok.text
         if self.posix and name in SPECIAL:
             self.fail(f"'{name}' is a special built-in: no function may have its name", tok.start, tok.end)
-        if not name or name in RESERVED or "=" in name:
+        if not name or (name in RESERVED and not reserved) or "=" in name:
             self.fail("not a name for a function", tok.start, tok.end, hint="use letters, digits, '_', '-', '.', ':'")
         if self.posix and not is_name(name):
             self.fail(

@@ -76,6 +76,8 @@ class Runtime:
     """`set -e` itself. `errexit` is also True while an ERR trap is set: a failure is then told to `failed`."""
     debugs = False
     """A DEBUG trap is set."""
+    debugged = False
+    """It has run already for the command that is about to begin, before there was a process for that."""
     trapped_inside: Site | None = None
     """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
@@ -442,6 +444,9 @@ class Runtime:
         """Run the DEBUG trap before a command. True where that is not to be run then: with `shopt -s extdebug`, where
         the trap fails. Its status 2 is a `return` from the function, or the sourced file, that is being run."""
         self.left_at = None
+        if self.debugged:
+            self.debugged = False
+            return False
         status = self.run_moment(signals.DEBUG)
         if not status or "extdebug" not in self.shopt:
             return False

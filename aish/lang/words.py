@@ -308,7 +308,7 @@ def find_tilde(parts: list[Node]) -> list[Node]:
 def split_assignment(word: Word, *, deep: bool = False) -> Assign | None:
     """The assignment that a word of the form name=value, name+=value or name[subscript]=value is, else None.
 
-    In the value a tilde counts at the beginning and after each unquoted colon; with `deep` also behind those in ${x-..}.
+    In the value a tilde counts at the beginning and after each unquoted colon; with `deep` also in ${x-..}.
     """
     first = word.parts[0] if word.parts else None
     if type(first) is Target:

@@ -265,7 +265,7 @@ class _Output:
         """The number that an argument is; what is none is complained about, and counts as far as it is."""
         stripped = text.lstrip(" \t\n")
         if text[:1] in ("'", '"'):
-            return _code(text[1:])
+            return encode(text[1:])[0] if self.rt.locale.bytewise and text[1:] else _code(text[1:])
         sign = -1 if stripped[:1] == "-" else 1
         body = stripped[1:] if stripped[:1] in ("-", "+") else stripped
         base, allowed, at = 10, "0123456789", 0
