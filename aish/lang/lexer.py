@@ -174,6 +174,8 @@ class Lexer(Dollars):
         start = self.pos
         lines: list[tuple[int, int]] = []
         joined = False
+        empty = 0
+        """Lines in front that are a backslash alone: as if they were not there, in sight of the delimiter, too."""
         while True:
             begin = self.pos
             if not self.char():
@@ -185,12 +187,14 @@ class Lexer(Dollars):
             newline = self.find("\n", begin)
             end = newline if newline >= 0 else len(self.text)
             self.pos = end + (newline >= 0)
-            if document.strip and not joined:
+            if document.strip and (empty or not joined):
                 while begin < end and self.text[begin] == "\t":
                     begin += 1
             line = self.text[begin:end]
-            if not joined and line == document.delimiter:
+            if (empty or not joined) and line == document.delimiter:
+                del lines[len(lines) - empty :]
                 break
+            empty = empty + 1 if line == "\\" and not document.quoted and (empty or not joined) else 0
             joined = not document.quoted and (len(line) - len(line.rstrip("\\"))) % 2 == 1
             lines.append((begin, self.pos))
         finish = lines[-1][1] if lines else start
