@@ -220,6 +220,6 @@ class Lexer(Dollars):
             source.offsets = offsets = [*offsets]
         inner = self.nested(source)
         parts = self.inside(inner, offsets, lambda: inner.quoted_parts(IN_DOCUMENT))
-        body = DoubleQuoted(0, len(text), parts)
+        body = DoubleQuoted(0, len(inner.text), parts)  # shorter than `text` where a name was continued
         remap(body, offsets)
         return body
