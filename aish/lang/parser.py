@@ -393,6 +393,8 @@ class Parser(Compounds):
         self.mark(start, self.tok.end, REDIRECT)
         self.advance()
         tok = self.tok
+        if tok.kind is NUMBER and op in ("<&", ">&") and tok.text[0] != "{":  # 2>&1>f: no descriptor of what follows
+            tok.word = Word(tok.start, tok.end, [Literal(tok.start, tok.end, tok.text)])
         if tok.word is None:
             self.unexpected("a here-document's delimiter" if op in ("<<", "<<-") else "a file's name")
         node = Redirect(start, tok.end, op, fd, tok.word)
