@@ -114,6 +114,9 @@ class Parser(Compounds):
         self.tok, self.previous_end, self.documents, self.opened, self.in_pattern = saved
         return body
 
+    def in_substitution(self) -> bool:
+        return bool(self.opened) and self.opened[0][0] in ("$(", "<(", ">(")
+
     # ------------------------------------------------------------------------------------------ lists
 
     def sequence(self, optional: bool = False) -> Sequence:
