@@ -155,6 +155,8 @@ class Runtime(Moments):
         self.random_last = 0
         self.started_s = os.times().elapsed
 
+        self.ignored = ""
+        """Patterns of files that no pattern matches."""
         self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
         self.vars = Variables(self)
         self.values = self.vars.values
@@ -258,7 +260,8 @@ class Runtime(Moments):
         self.options_index = 0
 
     def _ignored_changed(self, value: str | None) -> None:
-        """GLOBIGNORE: with it hidden names match, until it is unset."""
+        """GLOBIGNORE: with it hidden names match, until it is unset. What the environment says of it is not asked."""
+        self.ignored = value or ""
         if value is None:
             self.shopt.discard("dotglob")
         elif value:
