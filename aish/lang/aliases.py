@@ -27,8 +27,8 @@ class Aliases(Lexer):
         self.aliases: Mapping[str, str] | None = None
         self._active: list[tuple[str, int]] = []
         """(name, where its text ends): no alias inside itself."""
-        self._next_from = -1
-        """The end of a text that ended in a blank: the word behind it counts, too."""
+        self._next_from: list[int] = []
+        """The ends of texts that ended in a blank: the word behind each counts, too."""
         self._replaced = 0
 
     def changes_text(self, text: str) -> bool:
@@ -44,9 +44,15 @@ class Aliases(Lexer):
 
     def replace_argument(self) -> None:
         """With the word behind a replaced one under the eye."""
-        if 0 <= self._next_from <= self.tok.start:
-            self._next_from = -1
+        if self.pass_by():
             self.replace_alias()
+
+    def pass_by(self) -> bool:
+        """With what stands behind a replaced word under the eye, a redirection perhaps: whether that word's text
+        ended in a blank. What comes behind it is looked up no more."""
+        reached = [end for end in self._next_from if end <= self.tok.start]
+        del self._next_from[: len(reached)]
+        return bool(reached)
 
     def _replace(self, value: str) -> bool:
         tok = self.tok
@@ -63,12 +69,9 @@ class Aliases(Lexer):
         self._active = [(name, at + shift) for name, at in self._active] + [(tok.text, end)]
         self.source.replace(tok.start, tok.end, value)
         self.text = self.source.text
+        self._next_from = [at + shift for at in self._next_from if at > tok.end]  # of texts that this word is in
         if value[-1:] in (" ", "\t") and value:
-            self._next_from = end
-        elif self._next_from > tok.end:  # of a text that this word is in
-            self._next_from += shift
-        else:
-            self._next_from = -1
+            self._next_from.insert(0, end)
         self.pos = tok.start
         self.tok = Token(NEWLINE, self.previous_end, self.previous_end, "")
         self.advance()
@@ -77,5 +80,5 @@ class Aliases(Lexer):
     def forget_aliases(self) -> None:
         """A new command begins."""
         self._active.clear()
-        self._next_from = -1
+        self._next_from.clear()
         self._replaced = 0

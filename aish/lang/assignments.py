@@ -40,7 +40,7 @@ class Assignments(Aliases):
         if "[" in first.text:
             self._subscripted(tok, first.text)
             assert tok.word is not None
-        found = split_assignment(tok.word)
+        found = split_assignment(tok.word, deep=True)
         if found is None:
             return None
         self.advance()

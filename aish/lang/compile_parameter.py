@@ -10,7 +10,7 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.control import CommandError
 from aish.lang.digits import saturated
-from aish.lang.fields import BREAK, QUOTED, SPLIT
+from aish.lang.fields import BREAK, JOINT, QUOTED, SPLIT
 from aish.lang.options import letters
 from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
@@ -334,13 +334,15 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
 
     def add(rt: Runtime, pieces: list[Piece]) -> None:
         joiner = rt.joiner
-        if together or (not quoted and joiner and joiner not in rt.blanks):  # then empty ones count, as in bash
+        divided = not quoted and joiner and joiner not in rt.blanks  # then empty ones count, as in bash
+        if together or (divided and kind == "*"):
             pieces.append((piece_kind, joiner.join(found(rt))))
             return
+        between = (JOINT, joiner) if divided else (BREAK, " " if kind == "@" else joiner)
         first = True
         for value in found(rt):
             if not first:
-                pieces.append((BREAK, " " if kind == "@" else joiner))
+                pieces.append(between)
             first = False
             pieces.append((piece_kind, value))
 

@@ -158,6 +158,7 @@ class _Stages:
                 os.dup2(1, 2, True)
             _join_edges(rt, edges, i)
             rt.uncounted = self.simple[i]
+            rt.debugged = rt.debugs and self.simple[i]
             return run(rt)
 
         process.fork(
@@ -233,6 +234,15 @@ def _join_edges(rt: Runtime, edges: dict[int, TensorEdge], i: int) -> None:
         rt.vars.export("AISH_TENSOR_OUT")
 
 
+def _all_held_back(rt: Runtime, commands: list[Site]) -> bool:
+    """Run the DEBUG trap before each command that gets a process; whether one is not to be run."""
+    for site in commands:
+        rt.at = site
+        if rt.held_back():
+            return True
+    return False
+
+
 def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     if len(node.stages) == 1:
         return _negated(src, node)
@@ -246,9 +256,8 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     def run(rt: Runtime) -> int:
         rt.at = site
         if rt.debugs:
-            for rt.at in simple:
-                if rt.held_back():
-                    return 0
+            if _all_held_back(rt, simple):
+                return 0
             rt.at = site
         inside = here is not None and not rt.monitor and "lastpipe" in rt.shopt
         last: list[int] = []
@@ -393,15 +402,24 @@ def _background(src: Source, node: Background) -> Run:
 
     else:
         body = _body(src, command, False)
+        is_simple = isinstance(command, (Simple, Pipeline))
+
+        def copy(rt: Runtime) -> int:
+            rt.debugged = rt.debugs and is_simple
+            return body(rt)
 
         def start(rt: Runtime) -> Job:
             job = Job(text)
-            process.fork(rt, lambda: body(rt), job, foreground=False, background=True)
+            process.fork(rt, lambda: copy(rt), job, foreground=False, background=True)
             return job
 
     spec = _job_spec(command)
+    stages_of = command.stages if isinstance(command, Pipeline) else [command]
+    simple = [Site(src, one.start, one.end, one) for one in stages_of if isinstance(one, Simple)]
 
     def run(rt: Runtime) -> int:
+        if rt.debugs and _all_held_back(rt, simple):
+            return 0
         if spec and rt.monitor:
             from aish.lang.invocation import invoke
 

@@ -56,6 +56,15 @@ class Compounds(Assignments):
         while self.tok.kind is NEWLINE:
             self.advance()
 
+    def skip_to_command(self) -> None:
+        """Skip lines that are empty, or are once their aliases are replaced."""
+        self.skip_newlines()
+        while self.aliases:
+            self.replace_alias()
+            if self.tok.kind is not NEWLINE:
+                break
+            self.skip_newlines()
+
     def keyword(self, wanted: str = "") -> None:
         """Consume a reserved word; with `wanted`, that one or an error."""
         if wanted and (self.tok.kind is not WORD or self.tok.text != wanted):
@@ -91,6 +100,8 @@ class Compounds(Assignments):
         return kind(start, body)
 
     def redirected(self, node: Compound) -> Compound:
+        if self.aliases:
+            self.replace_alias()
         while self.tok.kind is NUMBER or (self.tok.kind is OPERATOR and self.tok.text in REDIRECTS):
             node.redirects.append(self.redirect())
         node.end = self.previous_end
@@ -148,9 +159,10 @@ class Compounds(Assignments):
         words: list[Word] | None = None
         if self.tok.text == ";" and self.tok.kind is OPERATOR:
             self.advance()
-            self.skip_newlines()
+            self.skip_to_command()
         else:
-            self.skip_newlines()
+            if self.tok.kind is NEWLINE:
+                self.skip_to_command()
             if self.tok.text == "in" and self.tok.kind is WORD:
                 words = self._in_words()
         return kind(start, tok.text, words, self._do_or_group())
@@ -166,7 +178,7 @@ class Compounds(Assignments):
             self.unexpected("';' or a new line")
         if self.tok.kind is OPERATOR:
             self.advance()
-        self.skip_newlines()
+        self.skip_to_command()
         return words
 
     def _counting(self, start: int) -> Counting:
@@ -185,7 +197,7 @@ class Compounds(Assignments):
             )
         if self.tok.text == ";" and self.tok.kind is OPERATOR:
             self.advance()
-        self.skip_newlines()
+        self.skip_to_command()
         return Counting(start, parts, self._do_or_group())
 
     def _double_parenthesis(self) -> Arithmetic | None:

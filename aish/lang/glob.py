@@ -24,9 +24,8 @@ def expand(rt: Runtime, pattern: str) -> list[str]:
     slashes = len(pattern) - len(pattern.lstrip("/"))
     walk.below("/" * slashes, _without_doubles(_split(pattern[slashes:]), walk.extended), 0)
     found = walk.found
-    ignored = rt.values.get("GLOBIGNORE")
-    if ignored:
-        found = _not_ignored(rt, found, ignored)
+    if rt.ignored:
+        found = _not_ignored(rt, found, rt.ignored)
     return rt.locale.sorted(found)
 
 

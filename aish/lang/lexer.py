@@ -41,6 +41,11 @@ class Token:
         self.word = word
 
 
+def _ends_both(line: str, delimiter: str) -> bool:
+    """Whether a line of a here-document is its delimiter and the `)` of the substitution that it is in."""
+    return line.startswith(delimiter) and line[len(delimiter) : len(delimiter) + 1] == ")"
+
+
 def _is_descriptor(text: str) -> bool:
     """Whether `text` right before a < or > is a descriptor's number, or {name}: a variable that gets one, {name[1]}:
     an element."""
@@ -174,28 +179,43 @@ class Lexer(Dollars):
         start = self.pos
         lines: list[tuple[int, int]] = []
         joined = False
+        empty = 0
+        """Lines in front that are a backslash alone: as if they were not there, in sight of the delimiter, too."""
         while True:
             begin = self.pos
             if not self.char():
                 self.dangling = True
-                if self.warn is not None:
-                    at = document.redirect.start
-                    self.warn(f"the here-document ends with the text: no line '{document.delimiter}' was found", at)
+                self._ended_with(document, "text")
                 break
             newline = self.find("\n", begin)
             end = newline if newline >= 0 else len(self.text)
             self.pos = end + (newline >= 0)
-            if document.strip and not joined:
+            if document.strip and (empty or not joined):
                 while begin < end and self.text[begin] == "\t":
                     begin += 1
             line = self.text[begin:end]
-            if not joined and line == document.delimiter:
+            if (empty or not joined) and line == document.delimiter:
+                del lines[len(lines) - empty :]
                 break
+            if not joined and self.in_substitution() and _ends_both(line, document.delimiter):
+                self.pos = begin + len(document.delimiter)  # `E)` ends $(cat <<E .. too, as in bash
+                self._ended_with(document, "substitution")
+                break
+            empty = empty + 1 if line == "\\" and not document.quoted and (empty or not joined) else 0
             joined = not document.quoted and (len(line) - len(line.rstrip("\\"))) % 2 == 1
             lines.append((begin, self.pos))
         finish = lines[-1][1] if lines else start
         self.mark(start, self.pos, STRING)
         document.redirect.target = Word(start, finish, [self._document_body(document, lines, start, finish)])
+
+    def _ended_with(self, document: HereDocument, what: str) -> None:
+        if self.warn is not None:
+            at = document.redirect.start
+            self.warn(f"the here-document ends with the {what}: no line '{document.delimiter}' was found", at)
+
+    def in_substitution(self) -> bool:
+        """Whether a `)` that closes a substitution is to come."""
+        return False
 
     def changes_text(self, text: str) -> bool:
         """Whether reading `text` may put something else in a place of it: a continued line, an alias."""
@@ -216,6 +236,6 @@ class Lexer(Dollars):
             source.offsets = offsets = [*offsets]
         inner = self.nested(source)
         parts = self.inside(inner, offsets, lambda: inner.quoted_parts(IN_DOCUMENT))
-        body = DoubleQuoted(0, len(text), parts)
+        body = DoubleQuoted(0, len(inner.text), parts)  # shorter than `text` where a name was continued
         remap(body, offsets)
         return body

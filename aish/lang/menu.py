@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
 
 _WIDTH = 80
+_TAB = 8
 
 
 def choose(rt: Runtime, values: list[str], *, again: bool) -> int | None:
@@ -46,9 +47,18 @@ def menu(values: list[str], width: int) -> list[str]:
         rows = count
     lines = []
     for row in range(rows):
-        line = ""
+        line, place = "", 0
         for at in range(row, count, rows):
-            line = line.ljust(at // rows * widest) if at >= rows else line
-            line += f"{at + 1:{digits if at >= rows else len(str(rows))}}) {values[at]}"
+            if at >= rows:
+                line += _gap(place, at // rows * widest)
+            entry = f"{at + 1:{digits if at >= rows else len(str(rows))}}) {values[at]}"
+            place = at // rows * widest + len(entry)
+            line += entry
         lines.append(line)
     return lines
+
+
+def _gap(start: int, end: int) -> str:
+    """From one column to another: as far as that goes by tabs, as in bash."""
+    tabs = end // _TAB - start // _TAB
+    return "\t" * tabs + " " * (end % _TAB if tabs else end - start)

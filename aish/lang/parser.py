@@ -61,7 +61,7 @@ class Parser(Compounds):
         if self.aliases:
             self.forget_aliases()
         self.advance()
-        self.skip_newlines()
+        self.skip_to_command()
         if self.tok.kind is END:
             return None
         start = self.tok.start
@@ -114,17 +114,20 @@ class Parser(Compounds):
         self.tok, self.previous_end, self.documents, self.opened, self.in_pattern = saved
         return body
 
+    def in_substitution(self) -> bool:
+        return bool(self.opened) and self.opened[0][0] in ("$(", "<(", ">(")
+
     # ------------------------------------------------------------------------------------------ lists
 
     def sequence(self, optional: bool = False) -> Sequence:
         """Commands up to a word or operator that cannot begin one."""
-        self.skip_newlines()
+        self.skip_to_command()
         start = self.tok.start
         items: list[Node] = []
         while not self._at_closer():
             items.append(self.item())
             if self.tok.kind is NEWLINE:
-                self.skip_newlines()
+                self.skip_to_command()
             elif not self._separated:
                 break
         if not items and not optional:
@@ -303,6 +306,8 @@ class Parser(Compounds):
         while True:
             tok = self.tok
             if tok.kind is NUMBER or (tok.kind is OPERATOR and tok.text in REDIRECTS):
+                if self.aliases:
+                    self.pass_by()
                 redirects.append(self.redirect())
                 continue
             if self.aliases:
@@ -342,11 +347,11 @@ class Parser(Compounds):
         if self.tok.text == "(" and self.tok.kind is OPERATOR:
             self.blanks()
             if self.char() == ")":  # and not a body in parentheses
-                return self._function(start, tok)
-        return self._function_body(start, tok)
+                return self._function(start, tok, reserved=not self.posix)
+        return self._function_body(start, tok, reserved=not self.posix)
 
-    def _function(self, start: int, tok: Token) -> Function:
-        """name ( ) with `(` under the eye."""
+    def _function(self, start: int, tok: Token, *, reserved: bool = False) -> Function:
+        """name ( ) with `(` under the eye; `reserved`: the name may be a reserved word."""
         at = self.tok
         self.advance()
         if self.tok.text != ")" or self.tok.kind is not OPERATOR:
@@ -354,13 +359,13 @@ class Parser(Compounds):
                 self.fail("unexpected '('", at.start, at.end, hint="quote it; name() { ...; } defines a function")
             self.unexpected("')'")
         self.advance()
-        return self._function_body(start, tok)
+        return self._function_body(start, tok, reserved=reserved)
 
-    def _function_body(self, start: int, tok: Token) -> Function:
+    def _function_body(self, start: int, tok: Token, *, reserved: bool) -> Function:
         name = tok.text
         if self.posix and name in SPECIAL:
             self.fail(f"'{name}' is a special built-in: no function may have its name", tok.start, tok.end)
-        if not name or name in RESERVED or "=" in name:
+        if not name or (name in RESERVED and not reserved) or "=" in name:
             self.fail("not a name for a function", tok.start, tok.end, hint="use letters, digits, '_', '-', '.', ':'")
         if self.posix and not is_name(name):
             self.fail(
@@ -391,6 +396,8 @@ class Parser(Compounds):
         self.mark(start, self.tok.end, REDIRECT)
         self.advance()
         tok = self.tok
+        if tok.kind is NUMBER and op in ("<&", ">&") and tok.text[0] != "{":  # 2>&1>f: no descriptor of what follows
+            tok.word = Word(tok.start, tok.end, [Literal(tok.start, tok.end, tok.text)])
         if tok.word is None:
             self.unexpected("a here-document's delimiter" if op in ("<<", "<<-") else "a file's name")
         node = Redirect(start, tok.end, op, fd, tok.word)

@@ -140,7 +140,7 @@ def _as_script(rt: Runtime, path: str, argv: list[str]) -> list[str]:
     """A file without #! is a script of ours, unless it is no text at all."""
     with open(path, "rb") as file:
         first = file.read(256).partition(b"\n")[0]
-    if b"\0" in first:
+    if b"\0" in first or first[:4] == b"\x7fELF":
         raise CommandError("cannot execute a binary file of this kind", status=NOT_EXECUTABLE)
     return [*rt.interpreter, path, *argv[1:]]
 

@@ -10,14 +10,14 @@ import os
 from time import time
 
 from aish.lang import descriptors, options, pattern, signals
-from aish.lang.control import CommandError, Exit, Return
+from aish.lang.control import CommandError, Return
 from aish.lang.digits import saturated
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.locale import Locale
 from aish.lang.lookup import DEFAULT_PATH, Lookup
+from aish.lang.moments import Moments
 from aish.lang.signals import Signals
-from aish.lang.source import ExpansionError, ScriptError, Site, Source, unset_error
-from aish.lang.text import encode
+from aish.lang.source import ExpansionError, Site, Source, unset_error
 from aish.lang.variables import Variables
 
 TYPE_CHECKING = False
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 MAX_CALLS = 2000
 """Functions, sourced files and evals within each other."""
 
+_MOST_LEVELS = 1000
+"""Shells within each other, after which bash counts anew."""
 _MAGIC = frozenset("*?[")
 
 
@@ -62,7 +64,7 @@ class Function:
         self.tree = tree
 
 
-class Runtime:
+class Runtime(Moments):
     """One process of the shell."""
 
     # The options of `set`, by the names of `set -o`.
@@ -70,12 +72,6 @@ class Runtime:
     pipefail = posix = verbose = xtrace = emacs = vi = False
     errtrace = functrace = histexpand = history = keyword = nolog = onecmd = physical = privileged = False
     braceexpand = hashall = True
-    exits = False
-    """`set -e` itself. `errexit` is also True while an ERR trap is set: a failure is then told to `failed`."""
-    debugs = False
-    """A DEBUG trap is set."""
-    trapped_inside: Site | None = None
-    """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
     vars: Variables
     values: dict[str, str]
@@ -131,6 +127,7 @@ class Runtime:
         self.loops_outside = 0
         """In a copy of the shell: loops around it."""
         self.calls = 0
+        self.most_calls = MAX_CALLS
         self.frames: list[Frame] = []
         self.arguments: list[list[str]] | None = None
         """Positional parameters of the script and, with extdebug, of the calls within each other: $BASH_ARGV."""
@@ -142,7 +139,6 @@ class Runtime:
         """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
         self.capture: list[str] | None = None
-        """Where built-ins write while $(built-in ..) runs without a process."""
         self.files: list[int] = []
         """Our ends of the <( ) and >( ) of the commands that are being run."""
         self.coprocesses: dict[str, tuple[Job, list[int]]] = {}
@@ -159,6 +155,8 @@ class Runtime:
         self.random_last = 0
         self.started_s = os.times().elapsed
 
+        self.ignored = ""
+        """Patterns of files that no pattern matches."""
         self._splitting: dict[str, tuple[frozenset[str], frozenset[str], frozenset[str]]] = {}
         self.vars = Variables(self)
         self.values = self.vars.values
@@ -219,6 +217,7 @@ class Runtime:
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.watch("GLOBIGNORE", self._ignored_changed)
+        self.vars.watch("FUNCNEST", self._nest_changed)
         self.vars.watch("BASH_XTRACEFD", self._trace_moved)
         self.vars.watch("POSIXLY_CORRECT", self._posix_wanted)
         self.vars.set("IFS", " \t\n")
@@ -230,10 +229,13 @@ class Runtime:
         self.values.setdefault("PS4", "+ ")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
+        if "BASH_XTRACEFD" in environment:
+            self._trace_moved(environment["BASH_XTRACEFD"])
         if "POSIXLY_CORRECT" in environment:
             options.turn(self, "posix", True)
-        level = environment.get("SHLVL", "")
-        self.vars.set("SHLVL", str(int(level) + 1) if level.isdecimal() and len(level) < 5 else "1")
+        level = environment.get("SHLVL", "").strip(" \t")
+        depth = int(level) + 1 if len(level) < 5 and level.isascii() and level.removeprefix("-").isdecimal() else 1
+        self.vars.set("SHLVL", str(max(depth, 0) if depth < _MOST_LEVELS else 1))
         self.vars.export("SHLVL")
 
     def _ifs_changed(self, value: str | None) -> None:
@@ -258,7 +260,8 @@ class Runtime:
         self.options_index = 0
 
     def _ignored_changed(self, value: str | None) -> None:
-        """GLOBIGNORE: with it hidden names match, until it is unset."""
+        """GLOBIGNORE: with it hidden names match, until it is unset. What the environment says of it is not asked."""
+        self.ignored = value or ""
         if value is None:
             self.shopt.discard("dotglob")
         elif value:
@@ -332,73 +335,6 @@ class Runtime:
         error.discards = True
         return error
 
-    # ---------------------------------------------------------------------------------------- output
-
-    def write(self, text: str) -> None:
-        """A built-in's output. Raises CommandError."""
-        if self.capture is not None:
-            self.capture.append(text)
-            return
-        if not text:
-            return  # even where nothing can be written
-        data = encode(text)
-        try:
-            written = os.write(1, data)
-            while written < len(data):
-                data = data[written:]
-                written = os.write(1, data)
-        except OSError as error:
-            raise CommandError(f"write error: {error.strerror}") from None
-
-    def error_line(self, text: str, fd: int = 2) -> None:
-        """A line on stderr, where there is one, or on another descriptor."""
-        try:
-            os.write(fd, encode(text + "\n"))
-        except OSError:
-            pass  # nobody listens
-
-    def prompt(self, text: str) -> None:
-        """A question on stderr, without a newline."""
-        try:
-            os.write(2, encode(text))
-        except OSError:
-            pass  # nobody is there to be asked
-
-    def complain(self, message: str, *, hint: str | None = None) -> None:
-        """Report something about the command that is being run, with its place."""
-        self._tell("complaint", message, message, hint)
-
-    def complain_of(self, name: str, error: CommandError) -> None:
-        """Report what the built-in `name` cannot do."""
-        self._tell("command_error", f"{name}: {error.message}", name, error)
-
-    def complain_not_run(self, name: str, error: CommandError) -> None:
-        """Report a command word that could not be run."""
-        self._tell("not_run", f"{name}: {error.message}", name, error)
-
-    def report(self, error: AishError) -> None:
-        """Report an error that has its own place or hint, once."""
-        if isinstance(error, ScriptError):
-            if error.told:
-                return
-            error.told = True
-        self._tell("report", str(error), error)
-
-    def report_fault(self, error: BaseException) -> int:
-        """Tell of something that no command may do: out of memory, or our own mistake. Gives the status."""
-        self._tell("fault", f"{type(error).__name__}: {error}", error)
-        return 70
-
-    def _tell(self, how: str, plain: str, *details: object) -> None:
-        """Write what the function `how` of diagnose makes of the details."""
-        try:
-            from aish.lang import diagnose
-
-            text: str = getattr(diagnose, how)(self, *details)
-        except (ImportError, OSError):
-            text = f"aish: {plain}"  # no descriptor left to load the better words with
-        self.error_line(text)
-
     def reading(self) -> signals.Section:
         """`with rt.reading():` around a system call that may last, so that Ctrl-C ends it."""
         return signals.Section(self.signals, signals.READING)
@@ -410,80 +346,20 @@ class Runtime:
 
     # -------------------------------------------------------------------------------------- control
 
-    def failed(self, status: int) -> None:
-        """A command that nobody tests failed, under `set -e` or with an ERR trap."""
-        if self.tested:
-            return
-        if self.trapped_inside is None or self.trapped_inside is not self.at:
-            self.run_moment(signals.ERR)
-        self.trapped_inside = None
-        if self.exits:
-            raise Exit(status)
-
-    def run_moment(self, signo: int) -> int:
-        """Run the trap of DEBUG, ERR or RETURN, but not within itself; gives its status."""
-        action = self.signals.traps.get(signo)
-        if not action or signo in self.moments:
-            return 0
-        self.moments.add(signo)
-        at, tested = self.at, self.tested
-        try:
-            return self.run_trap(action, signo)
-        finally:
-            self.moments.discard(signo)
-            self.at, self.tested = at, tested
-
-    def held_back(self) -> bool:
-        """Run the DEBUG trap before a command. True where that is not to be run then: with `shopt -s extdebug`, where
-        the trap fails. Its status 2 is a `return` from the function, or the sourced file, that is being run."""
-        self.left_at = None
-        status = self.run_moment(signals.DEBUG)
-        if not status or "extdebug" not in self.shopt:
-            return False
-        if status == 2 and self.returns:
-            raise Return(2)
-        self.status, self.pipe_status = 0, None
-        return True
-
-    def moments_changed(self) -> None:
-        """Traps of DEBUG, ERR, RETURN, or `set -e`, came or went."""
-        traps = self.signals.traps
-        self.debugs = bool(traps.get(signals.DEBUG))
-        self.errexit = self.exits or bool(traps.get(signals.ERR))
-
-    def _hide_moments(self, *, traced: bool) -> dict[int, str]:
-        """A function begins: its caller's traps of DEBUG, ERR and RETURN are not its own, but with set -ET; `traced`:
-        declare -ft."""
-        traps = self.signals.traps
-        hidden = {}
-        for signo in signals.MOMENTS:
-            if signo in traps and not (self.errtrace if signo == signals.ERR else self.functrace or traced):
-                hidden[signo] = traps.pop(signo)
-        if hidden:
-            self.moments_changed()
-        return hidden
-
-    def _show_moments(self, hidden: dict[int, str]) -> None:
-        """It ends: they are back, where it has not set its own."""
-        for signo, action in hidden.items():
-            self.signals.traps.setdefault(signo, action)
-        self.moments_changed()
-
     def call(self, function: Function, argv: list[str]) -> int:
         """Run a function with its own positional parameters and local variables."""
         params, loops, at = self.params, self.loops, self.at
         self.calls += 1
         self.uncounted = False
-        if self.calls > MAX_CALLS:
-            self.calls -= 1
-            raise self.too_deep()
+        if self.calls > self.most_calls:
+            self._count_calls()
         self.params = argv[1:]
         self.loops = 0
         self.returns += 1
         self.frames.append((argv[0], function.file, self.at))
         self.vars.scopes.append({})
         traced = self.function_marks and "t" in self.function_marks.get(argv[0], ())
-        hidden = self._hide_moments(traced=bool(traced)) if self.signals.traps else None
+        hidden = self.hide_moments(traced=bool(traced)) if self.signals.traps else None
         pushed = self.arguments if "extdebug" in self.shopt else None
         if pushed is not None:
             pushed.append(argv[1:])
@@ -510,7 +386,7 @@ class Runtime:
             self.left_at = at, self.at
             self.at = at
             if hidden:
-                self._show_moments(hidden)
+                self.show_moments(hidden)
             if self.vars.scopes[-1]:
                 self.vars.pop()
             else:
@@ -526,9 +402,21 @@ class Runtime:
             if options.is_on(self, name) != on:
                 options.turn(self, name, on)
 
+    def _nest_changed(self, value: str | None) -> None:
+        """FUNCNEST: how many functions may run within each other."""
+        nest = int(value) if value and value.isdecimal() and len(value) < 5 else 0
+        self.most_calls = min(nest, MAX_CALLS) if nest else MAX_CALLS
+
+    def _count_calls(self) -> None:
+        """Raises ExpansionError where a call is one too many; `eval` and sourced files do not count for FUNCNEST."""
+        if self.calls <= MAX_CALLS and sum(name != "source" for name, _, _ in self.frames) < self.most_calls:
+            return
+        self.calls -= 1
+        raise self.too_deep()
+
     def too_deep(self) -> ExpansionError:
         """The error for runaway recursion."""
-        error = self.expansion_error(f"more than {MAX_CALLS} calls within each other")
+        error = self.expansion_error(f"more than {self.most_calls} calls within each other")
         error.hint = "does a function call itself without end?"
         return error
 
@@ -552,35 +440,10 @@ class Runtime:
             self._jobs.forget_all()
         self.signals.enter_subshell(interruptible=interruptible)
 
-    def run_trap(self, action: str, signo: int) -> int:
-        """Run a trap's action; $? is afterwards what it was before. Gives the action's status."""
+    def run_text(self, text: str, name: str, line_shift: int) -> int:
         from aish.lang.evaluate import run_text
-        from aish.lang.source import ParseError
 
-        line = self.at.line - 1 if self.at and signo else 0
-        status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
-        self.interrupted = self.command_site()
-        outer, self.trap_status = self.trap_status, status
-        self.trace_depth += signo != signals.EXIT
-        try:
-            found = run_text(self, action, f"trap {signals.name_of(signo)}", line_shift=line)
-        except ParseError as error:
-            self.report(error)
-            found = error.exit_status
-        finally:
-            self.trap_status = outer
-            self.trace_depth -= signo != signals.EXIT
-            self.interrupted = interrupted
-        self.status, self.pipe_status = status, pipe_status
-        return found
-
-    def command_site(self) -> Site | None:
-        """The command that $BASH_COMMAND shows: outside of traps the last one that began, in a function perhaps."""
-        if self.interrupted is not None:
-            return self.interrupted
-        if self.left_at is not None and self.left_at[0] is self.at:
-            return self.left_at[1]
-        return self.at
+        return run_text(self, text, name, line_shift=line_shift)
 
     def run_exit_trap(self, status: int) -> int:
         """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aish.lang.control import CommandError
-from aish.lang.fields import DEFAULT_IFS, LITERAL, QUOTED, SPLIT
+from aish.lang.fields import BREAK, DEFAULT_IFS, LITERAL, QUOTED
 from aish.lang.pattern import escape
 
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ def build(rt: Runtime, pieces: list[Piece]) -> list[str]:
             fields.quoted(text)
         elif kind == LITERAL:
             fields.unquoted(text)
-        elif kind == SPLIT:
+        elif kind != BREAK:
             fields.split(text)
         else:
             fields.finish()

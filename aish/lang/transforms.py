@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aish.lang import pattern as dialects
 from aish.lang.pattern import compiled
 from aish.lang.text import encode, single_quoted
 
@@ -110,6 +111,8 @@ def upper(text: str) -> str:
     """Capitals, one for each letter: what has none of one character stays."""
     if text.isascii():
         return text.upper()
+    if dialects.dialect & dialects.BYTES:  # then only ASCII has letters
+        return "".join([char.upper() if char.isascii() else char for char in text])
     return "".join([big if len(big := char.upper()) == 1 else char for char in text])
 
 
@@ -117,6 +120,8 @@ def lower(text: str) -> str:
     """Small letters."""
     if text.isascii():
         return text.lower()
+    if dialects.dialect & dialects.BYTES:
+        return "".join([char.lower() if char.isascii() else char for char in text])
     return "".join([small if len(small := char.lower()) == 1 else char for char in text])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang.scanner import STRING, Scanner
 from aish.lang.text import from_byte, from_codepoint, is_name
-from aish.lang.tree import Assign, DoubleQuoted, Literal, Quoted, Target, Tilde, Word
+from aish.lang.tree import Assign, DoubleQuoted, Literal, Parameter, Quoted, Target, Tilde, Word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -305,14 +305,14 @@ def find_tilde(parts: list[Node]) -> list[Node]:
     return [tilde, *rest, *parts[1:]]
 
 
-def split_assignment(word: Word) -> Assign | None:
+def split_assignment(word: Word, *, deep: bool = False) -> Assign | None:
     """The assignment that a word of the form name=value, name+=value or name[subscript]=value is, else None.
 
-    In the value a tilde counts at the beginning and after each unquoted colon.
+    In the value a tilde counts at the beginning and after each unquoted colon; with `deep` also in ${x-..}.
     """
     first = word.parts[0] if word.parts else None
     if type(first) is Target:
-        value = Word(first.end, word.end, _value_tildes(word.parts[1:]))
+        value = Word(first.end, word.end, _value_tildes(word.parts[1:], deep))
         return Assign(word.start, word.end, first.name, value, first.append, first.index)
     if type(first) is not Literal:
         return None
@@ -328,7 +328,7 @@ def split_assignment(word: Word) -> Assign | None:
     if equals + 1 < len(first.text):
         parts.append(Literal(begin, first.end, first.text[equals + 1 :]))
     parts.extend(word.parts[1:])
-    return Assign(word.start, word.end, name, Word(begin, word.end, _value_tildes(parts)), append)
+    return Assign(word.start, word.end, name, Word(begin, word.end, _value_tildes(parts, deep)), append)
 
 
 def argument_tildes(word: Word) -> Word:
@@ -344,7 +344,7 @@ def argument_tildes(word: Word) -> Word:
     return Word(word.start, word.end, [head, *found.value.parts])
 
 
-def _value_tildes(parts: list[Node]) -> list[Node]:
+def _value_tildes(parts: list[Node], deep: bool) -> list[Node]:
     """Tildes at the beginning of `parts` and after colons in its literals."""
     pieces: list[Node] = []
     for part in parts:
@@ -357,6 +357,8 @@ def _value_tildes(parts: list[Node]) -> list[Node]:
             if last:
                 pieces.append(Literal(at, part.end, last))
         else:
+            if deep and type(part) is Parameter and part.op in ("-", "+") and part.argument is not None:
+                part.argument.parts = _value_tildes(part.argument.parts, deep)
             pieces.append(part)
     done: list[Node] = []
     begins = True

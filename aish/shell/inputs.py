@@ -29,7 +29,7 @@ class ScriptFile:
         except OSError as error:
             status = 127 if isinstance(error, FileNotFoundError) else 126
             raise CommandError(f"{path}: {error.strerror}", status=status) from None
-        if b"\0" in self.rest.partition(b"\n")[0]:
+        if b"\0" in self.rest.partition(b"\n")[0] or self.rest[:4] == b"\x7fELF":
             raise CommandError(f"{path}: a binary file, not a script", status=126)
         self.done = not self.rest
         if len(self.rest) > _LONG_BYTES:

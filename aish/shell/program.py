@@ -214,8 +214,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
         rt.from_stdin = True
         return interact(rt, host, found)
     rt.from_stdin = True
-    if found.login and found.profile:
-        _profile(rt)
+    _start_files(rt, found)
     from aish.shell.inputs import StandardInput
 
     return run_source(rt, Source("stdin"), StandardInput(rt).more, main=True)
@@ -253,8 +252,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
         from aish.shell.session import prepare
 
         prepare(rt, config=found.config, rc=found.rc)
-    if found.login and found.profile:
-        _profile(rt)
+    _start_files(rt, found)
     return run_source(rt, Source("-c", text), main=True, last=not found.interactive)
 
 
@@ -266,8 +264,7 @@ def _script(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     path = found.operands[0]
     rt.name = path
     rt.params = found.operands[1:]
-    if found.login and found.profile:
-        _profile(rt)
+    _start_files(rt, found)
     if "/" not in path and not os.path.exists(path):
         path = search(path, rt.values.get("PATH", "")) or path
         if "/" not in path:
@@ -279,12 +276,17 @@ def _script(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     return run_source(rt, Source(found.operands[0]), ScriptFile(rt, path).more, main=True)
 
 
-def _profile(rt: Runtime) -> None:
-    """A login shell reads what every login shell reads."""
-    from aish.shell.session import source_file
+def _start_files(rt: Runtime, found: Arguments) -> None:
+    """A login shell's, and of one that is not interactive the file that BASH_ENV names."""
+    is_login = found.login and found.profile
+    named = rt.values.get("BASH_ENV") and not (found.interactive or rt.posix)
+    if is_login or named:
+        from aish.shell import start_files
 
-    source_file(rt, "/etc/profile")
-    source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
+        if is_login:
+            start_files.source_profiles(rt)
+        if named:
+            start_files.source_named(rt, "BASH_ENV")
 
 
 def _is_here(path: str) -> bool:

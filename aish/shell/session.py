@@ -9,14 +9,15 @@ from aish.error import AishError
 from aish.lang import options
 from aish.lang.control import CommandError, Exit, Interrupted
 from aish.lang.ending import last_word
-from aish.lang.evaluate import run_file, run_line, run_source, run_text
+from aish.lang.evaluate import run_line, run_source, run_text
 from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
-from aish.lang.source import ParseError, Source
+from aish.lang.source import Source
 from aish.shell import short_forms, terminal_size
 from aish.shell.companion.link import Link
 from aish.shell.history import History
 from aish.shell.leaving import IdleError, Leaving, terminal_is_gone
+from aish.shell.start_files import source_file, source_named, source_profiles
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,10 +59,7 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     if rc is not None:
         source_file(rt, rc)
         return
-    if rt.values.get("ENV") and os.getuid() == os.geteuid() and os.getgid() == os.getegid():
-        from aish.lang.trace import expand_prompt
-
-        source_file(rt, expand_prompt(rt, rt.values["ENV"]))
+    source_named(rt, "ENV")
     if config and not rt.posix:
         from aish.config import folders
 
@@ -81,32 +79,10 @@ def _read_inputrc(rt: Runtime) -> None:
             rt.error_line(f"aish: {error.message}")
 
 
-def source_file(rt: Runtime, path: str) -> None:
-    """Run a start-up file, if it is there. An error in it is told, and does not keep the shell from starting."""
-    try:
-        with open(path, "rb") as file:
-            status = os.fstat(file.fileno())
-            data = file.read()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        rt.error_line(f"aish: {path}: {error.strerror}")
-        return
-    try:
-        run_file(rt, path, data, status)
-    except (AishError, ParseError) as error:
-        rt.report(error)
-    except Interrupted as error:
-        if error.signo == SIGHUP:
-            raise
-        rt.error_line(f"aish: {path}: interrupted")
-
-
 def interact(rt: Runtime, host: ShellHost, asked: Arguments) -> int:
     """Read and run lines until the end; the exit status."""
     if asked.login and asked.profile:
-        source_file(rt, "/etc/profile")
-        source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
+        source_profiles(rt)
     rt.values.setdefault("PS1", "$ " if rt.posix else PLAIN_PS1)
     rt.values.setdefault("PS2", "> ")
     if not rt.posix:

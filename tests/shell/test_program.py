@@ -107,6 +107,13 @@ def test_login_reads_the_profile(aish: Aish) -> None:
     assert aish.run(["--noprofile", "-lc", "echo [$from_profile]"]).out == "[]\n"
 
 
+def test_return_ends_a_start_file(aish: Aish) -> None:
+    """`case $- in *i*) ;; *) return ;; esac` stands at the top of many."""
+    (aish.folder / ".profile").write_text("echo read\nreturn 3\necho not read\n")
+    found = aish.run(["-lc", "echo $?"])
+    assert (found.out.split()[-2:], found.err) == (["read", "0"], "")
+
+
 def test_called_as_sh_it_is_posix(aish: Aish) -> None:
     """|= is our operator only where nobody can expect another shell."""
     (aish.folder / "sh").write_text("")

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
     from aish.lang.runtime import Runtime
 
-_ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\",
-            '"': '"', "'": "'"}  # fmt: skip
+_ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "E": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+            "\\": "\\", '"': '"', "'": "'", "?": "?"}  # fmt: skip
 _CACHE_SIZE = 200
 
 
@@ -265,7 +265,7 @@ class _Output:
         """The number that an argument is; what is none is complained about, and counts as far as it is."""
         stripped = text.lstrip(" \t\n")
         if text[:1] in ("'", '"'):
-            return _code(text[1:])
+            return encode(text[1:])[0] if self.rt.locale.bytewise and text[1:] else _code(text[1:])
         sign = -1 if stripped[:1] == "-" else 1
         body = stripped[1:] if stripped[:1] in ("-", "+") else stripped
         base, allowed, at = 10, "0123456789", 0

@@ -70,8 +70,8 @@ def _rest(text: str, separators: frozenset[str], blanks: frozenset[str], raw: bo
     if tail >= len(text):
         return _plain(text[:end], raw)
     keep = len(text)
-    while keep and text[keep - 1] in blanks and (raw or not _escaped(text, keep - 1)):
-        keep -= 1
+    while keep and text[keep - 1] in blanks:  # behind a backslash, too, as in bash: of several fields
+        keep -= 1 if raw or not _escaped(text, keep - 1) else 2
     return _plain(text[:keep], raw)
 
 
