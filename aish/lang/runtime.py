@@ -74,6 +74,8 @@ class Runtime:
     """`set -e` itself. `errexit` is also True while an ERR trap is set: a failure is then told to `failed`."""
     debugs = False
     """A DEBUG trap is set."""
+    monitor_outside = False
+    """In a copy of the shell: the one that it was made of has job control, and so says `set -o` here. It has none."""
     trapped_inside: Site | None = None
     """The command that failed set the ERR trap itself, which therefore does not run for it."""
 
@@ -540,6 +542,7 @@ class Runtime:
         self.from_prompt |= self.interactive
         self.interactive = False
         self.lasting = False
+        self.monitor_outside |= self.monitor
         self.monitor = False
         self.loops_outside, self.loops = self.loops, 0
         self.capture = None

@@ -64,6 +64,14 @@ def _background_reader(shell: Shell) -> list[object]:
     return [shell.prompt().count("hello") > 0, shell.status(), shell.jobs()]
 
 
+def _background_pipeline(shell: Shell) -> list[object]:
+    """Its reader was stopped before the stages behind it were there to be stopped with it, and they ran on."""
+    shell.run("cat | sleep 1000 | sleep 1000 | sleep 1000 | sleep 1000 | sleep 1000 &")
+    shell.until_job(1, "Stopped")
+    shell.run("kill -9 %1")
+    return [shell.has_terminal()]
+
+
 def _background_writer(shell: Shell) -> list[object]:
     """With tostop it stops, without it writes."""
     shell.run("stty tostop; sh -c 'echo out' &")
@@ -595,6 +603,11 @@ SCENARIOS: dict[str, Scenario] = {
     "bash inside": _nested("bash --norc --noprofile -i"),
     "aish inside": _nested("$AISH -i"),
     "set -m in a script": _monitor_in_a_script,
+    "options saved and restored": typed(
+        'x=$(set +o); y=$(echo $-); [ $y = $- ]; echo $?', 'eval "$x"', "set -o | grep -w -e monitor -e history",
+        "cat < <([[ -o monitor ]] && echo on)", "(set +m; [[ -o monitor ]]; echo $?)", ("sleep 1000", STOP), "jobs",
+    ),
+    "background pipeline that reads the terminal": _background_pipeline,
     "wait for what stops": _wait_for_what_stops,
     "IGNOREEOF": _ignoreeof_by_number,
     "checkjobs": _checkjobs,
