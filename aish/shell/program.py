@@ -203,6 +203,9 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
     if found.login:
         rt.shopt.add("login_shell")
     true_folder(rt)
+    if rt.values.get("BASH_ENV") and not (rt.posix or rt.privileged or found.login or found.interactive):
+        if not _is_at_prompt(found):
+            _environment_file(rt)
     if found.command:
         return _command(rt, found)
     rt.params = found.operands
@@ -285,6 +288,15 @@ def _profile(rt: Runtime) -> None:
 
     source_file(rt, "/etc/profile")
     source_file(rt, os.path.join(rt.values.get("HOME", ""), ".profile"))
+
+
+def _environment_file(rt: Runtime) -> None:
+    """What is there for every script, as bash has it: images and module systems set PATH and functions in this way."""
+    if os.getuid() == os.geteuid() and os.getgid() == os.getegid():
+        from aish.lang.trace import expand_prompt
+        from aish.shell.session import source_file
+
+        source_file(rt, expand_prompt(rt, rt.values["BASH_ENV"]))
 
 
 def _is_here(path: str) -> bool:
