@@ -30,6 +30,7 @@ from aish.shell import terminal_marks, terminal_size
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import draw_once
 from aish.shell.glance import Glance
+from aish.shell.interruption import Interruption
 from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
@@ -147,6 +148,7 @@ class Prompt:
             type_on_paper(self.session.app, self._typed_prompt)
         else:
             draw_once(self.session.app)
+        self._interruption = Interruption(self.session.app)
         self._drawn_anew = self.session.app._on_resize  # noqa: SLF001
         self.session.app._on_resize = self._resized  # type: ignore[method-assign]  # noqa: SLF001
         link.watcher = self._watch
@@ -183,8 +185,9 @@ class Prompt:
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
-                heard = self.rt.signals.traps.get(SIGINT) != ""
-                return self.session.prompt(default=begin, pre_run=self._running, handle_sigint=heard)
+                if self.rt.signals.traps.get(SIGINT) != "":
+                    self._interruption.listen()
+                taken = self.session.prompt(default=begin, pre_run=self._running, handle_sigint=False)
         except KeyboardInterrupt:
             raise Interrupted(SIGINT) from None
         except EOFError:
@@ -198,7 +201,10 @@ class Prompt:
             self.rt.signals.at_prompt = None
             self.glance.changed = self.known.changed = None
             self._loop, self._watched = None, None
-            self.rt.signals.reinstall()  # the event loop took SIGINT and SIGWINCH for itself
+            self.rt.signals.reinstall()  # the editor took SIGINT and SIGWINCH for itself
+        if self._interruption.is_left():
+            raise Interrupted(SIGINT)
+        return taken
 
     def offer(self, text: str) -> bool:
         """The next line begins with this, for somebody to look at it."""
@@ -280,6 +286,7 @@ class Prompt:
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
         self._check()
+        self._interruption.running()
         for signo in self.rt.signals.arrived:  # since the last command, before there was a loop to tell
             self._loop.call_soon(self._act, signo)
         wait_s = idle_s(self.rt)
@@ -347,7 +354,7 @@ class Prompt:
 
 @contextmanager
 def _ours(own: signals.Signals) -> Iterator[None]:
-    """Take SIGINT and SIGWINCH back from the event loop, which does not run meanwhile."""
+    """Take SIGINT and SIGWINCH back from the editor, whose event loop does not run meanwhile."""
     wakeup = signal.set_wakeup_fd(-1)
     before = {signo: signal.getsignal(signo) for signo in (SIGINT, SIGWINCH)}
     own.reinstall()

@@ -292,6 +292,19 @@ def _nested(inner: str) -> Scenario:
     return scenario
 
 
+def _busy(shell: Shell) -> list[object]:
+    """What posix_spawn had made was stopped before it was the program, and who waited for it could not be: nobody
+    heard of the stop, and no key reached anything any more."""
+    (shell.folder / "busy.sh").write_text("echo begins; while :; do /bin/true; done\n")
+    for line in ["$S busy.sh", "(. ./busy.sh)", ". ./busy.sh | cat"] * 4:
+        shell.type(f"{line}\n")
+        shell.see("begins")
+        shell.type(STOP)
+        shell.prompt()
+        shell.run("kill -9 %%; wait %%")
+    return [shell.has_terminal()]
+
+
 def _orphans(shell: Shell) -> list[object]:
     """Stopped jobs of a shell that ends are hung up, not left stopped for ever."""
     shell.start("sleep 1000")
@@ -603,6 +616,7 @@ SCENARIOS: dict[str, Scenario] = {
     "bash inside": _nested("bash --norc --noprofile -i"),
     "aish inside": _nested("$AISH -i"),
     "set -m in a script": _monitor_in_a_script,
+    "Ctrl-Z of a busy script": _busy,
     "options saved and restored": typed(
         'x=$(set +o); y=$(echo $-); [ $y = $- ]; echo $?', 'eval "$x"', "set -o | grep -w -e monitor -e history",
         "cat < <([[ -o monitor ]] && echo on)", "(set +m; [[ -o monitor ]]; echo $?)", ("sleep 1000", STOP), "jobs",
