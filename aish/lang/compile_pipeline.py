@@ -192,7 +192,7 @@ class _Stages:
 
 class _Gate:
     """Stages wait here until all of them exist and have the terminal: Ctrl-Z must stop the whole pipeline, and
-    no stage may read from the terminal before it is theirs. Behind & it never is: who reads from it stops them all."""
+    no stage may read from the terminal before it is theirs. Behind & it never is: reading from it stops them all."""
 
     def __init__(self, rt: Runtime) -> None:
         self.terminal = rt.jobs.terminal

@@ -2,7 +2,8 @@
 
 A program is started by posix_spawn where nothing has to be done between fork and exec, which costs the same
 however large the shell has grown. Job control needs the fork: the child must take the terminal itself (see
-terminal); and so does a group that Ctrl-Z can reach (see may_be_stopped). In a forked copy nothing may ever return into the parent's code: `_child` ends in os._exit.
+terminal); and so does a group that Ctrl-Z can reach (see may_be_stopped). In a forked copy nothing may ever
+return into the parent's code: `_child` ends in os._exit.
 """
 
 from __future__ import annotations
@@ -69,9 +70,9 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
 
 
 def may_be_stopped(rt: Runtime) -> bool:
-    """Whether Ctrl-Z may come for this process's group. It stops what posix_spawn has made before that is the program;
-    posix_spawn waits for the program all the while, where no signal reaches it: nobody hears that the job has
-    stopped, and the terminal is stuck."""
+    """Whether Ctrl-Z may come for this process's group. It stops what posix_spawn has made before that is the
+    program; posix_spawn waits for the program all the while, where no signal reaches it: nobody hears that the job
+    has stopped, and the terminal is stuck."""
     if signals.SIGTSTP in rt.signals.ignored_at_start:
         return False
     try:

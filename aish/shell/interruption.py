@@ -1,10 +1,10 @@
-"""Ctrl-C while a line is edited. It comes before the keys that were typed behind it, and once the line was taken it is
-for the command: the event loop, left to itself, hears of it after the keys, and may have no editor left to tell."""
+"""Ctrl-C while a line is edited. It comes before the keys that were typed behind it, and once the line was taken it
+is for the command: the event loop, left to itself, hears of it after the keys, and may have no editor left to tell."""
 
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aish.lang.signals import SIGINT
 from aish.shell.keyboard import LineInput
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Interruption:
     """Of one editor. It takes the signal until somebody else does."""
 
-    def __init__(self, app: Application[object]) -> None:
+    def __init__(self, app: Application[Any]) -> None:
         self._app = app
         self._waits = False
         self._keys = app.input if isinstance(app.input, LineInput) else None

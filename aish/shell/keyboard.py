@@ -62,8 +62,8 @@ class LineInput(Vt100Input):
         self._reader.held = held
 
     def drop_paste(self) -> None:
-        """Nothing is left of one that Ctrl-C came into: its end may be among what the terminal dropped at that key, and
-        the rest must not be taken for what was typed."""
+        """Nothing is left of one that Ctrl-C came into: its end may be among what the terminal dropped at that key,
+        and the rest must not be taken for what was typed."""
         self._reader.drop_paste()
         self.vt100_parser.reset()
 

@@ -203,9 +203,9 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
     if found.login:
         rt.shopt.add("login_shell")
     true_folder(rt)
-    if rt.values.get("BASH_ENV") and not (rt.posix or rt.privileged or found.login or found.interactive):
-        if not _is_at_prompt(found):
-            _environment_file(rt)
+    others = rt.posix or rt.privileged or found.login or found.interactive or _is_at_prompt(found)
+    if rt.values.get("BASH_ENV") and not others:
+        _environment_file(rt)
     if found.command:
         return _command(rt, found)
     rt.params = found.operands
@@ -291,7 +291,7 @@ def _profile(rt: Runtime) -> None:
 
 
 def _environment_file(rt: Runtime) -> None:
-    """What is there for every script, as bash has it: images and module systems set PATH and functions in this way."""
+    """What is there for every script, as in bash: images and module systems set PATH and functions in this way."""
     if os.getuid() == os.geteuid() and os.getgid() == os.getegid():
         from aish.lang.trace import expand_prompt
         from aish.shell.session import source_file
