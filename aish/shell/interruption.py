@@ -1,5 +1,5 @@
 """Ctrl-C while a line is edited. It comes before the keys that were typed behind it, and once the line was taken it
-is for the command: the event loop, left to itself, hears of it after the keys, and may have no editor left to tell."""
+is for the command. An event loop, left to itself, hears of it after the keys, with perhaps no editor left to tell."""
 
 from __future__ import annotations
 

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from prompt_toolkit.formatted_text import AnyFormattedText
     from prompt_toolkit.input import Input
+    from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.output import Output
 
     from aish.lang.runtime import Runtime
@@ -169,15 +170,12 @@ class Prompt:
 
     def _more_keys(self) -> KeyBindings:
         """Keys that end in something else than a line, or have something follow it."""
-        from aish.shell.bound_keys import open_editor
-        from aish.shell.key_functions import transpose_words
-
         found = KeyBindings()
         here = has_focus(DEFAULT_BUFFER)
         found.add("c-o", filter=here & emacs_insert_mode)(self.offered.run_and_go_on(self.rt))
-        found.add("escape", "t", filter=here & emacs_insert_mode)(transpose_words)
-        found.add("c-x", "c-e", filter=here & emacs_mode)(open_editor)
-        found.add("v", filter=here & vi_navigation_mode)(open_editor)
+        found.add("escape", "t", filter=here & emacs_insert_mode)(_transpose_words)
+        found.add("c-x", "c-e", filter=here & emacs_mode)(_open_editor)
+        found.add("v", filter=here & vi_navigation_mode)(_open_editor)
         return found
 
     def _edit(self, begin: Document) -> str | Pressed | InEditor | None:
@@ -350,6 +348,20 @@ class Prompt:
         except Unwind as error:
             if app.is_running and not app.is_done:
                 app.exit(exception=error)
+
+
+def _transpose_words(event: KeyPressEvent) -> None:
+    """Loaded with the key: the first prompt need not wait for it."""
+    from aish.shell.key_functions import transpose_words
+
+    transpose_words(event)
+
+
+def _open_editor(event: KeyPressEvent) -> None:
+    """The same."""
+    from aish.shell.bound_keys import open_editor
+
+    open_editor(event)
 
 
 @contextmanager
