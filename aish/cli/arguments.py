@@ -9,6 +9,16 @@ from aish.errors import UsageError
 from aish.model.nearest import nearest
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """`-l, --label KEY=VALUE`, as Python has it from 3.13 on: before, the value stood behind each name."""
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
+
+
 class Parser(argparse.ArgumentParser):
     """`aish VERB`'s parser. Wrong words raise UsageError instead of leaving the process."""
 
@@ -17,7 +27,7 @@ class Parser(argparse.ArgumentParser):
             prog=f"aish {verb}",
             description=description,
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             allow_abbrev=False,
         )
 

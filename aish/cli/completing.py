@@ -42,7 +42,7 @@ _SUMS: Final = tuple(word.removesuffix(budget.DAY) for word in budget.DAILY)
 _BUDGETS: Final = (budget.TOKENS, *(word for word in budget.WORDS if word not in (*budget.DAILY, budget.HARD)))
 _VALUE: Final = re.compile(r"(\w+)=(\+?[\d.]+[A-Za-z]*)(?:/\w*)?")
 _OPTION: Final = re.compile(
-    r"(?m)^  (?:-\w(?: [A-Z]+)?, )?(--[a-z][a-z-]*)(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
+    r"(?m)^  (?:-\w, )?(--[a-z][a-z-]*)(?:, --[a-z-]+)*(?: \S+)*?(?:(?:  +|\n {12,})(\S[^\n]*))?$"
 )
 _ACTION: Final = re.compile(r"(?m)^  (?:tensor )?([a-z]+)(?: [A-Z]+…?)?  +(\S[^\n]*)$")
 

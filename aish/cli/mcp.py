@@ -10,8 +10,7 @@ from aish.cli.arguments import Parser
 from aish.cli.dispatch import version
 from aish.errors import UnavailableError, UsageError
 from aish.model.nearest import nearest
-
-_SCOPES = ("own", "all")
+from aish.tools.scope import SCOPES
 
 
 def main(argv: list[str]) -> int:
@@ -31,8 +30,8 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--ends-with-me", action="store_true", help="what it has started ends with it")
     options = parser.parse_args(argv)
-    if options.scope is not None and options.scope not in _SCOPES:
-        near = nearest(options.scope, _SCOPES)
+    if options.scope is not None and options.scope not in SCOPES:
+        near = nearest(options.scope, SCOPES)
         raise UsageError(f"--scope {options.scope}: expected own or all", hint=near and f"did you mean {near}?")
     if find_spec("mcp") is None:
         raise UnavailableError("the library `mcp` is not installed", hint="pip install 'aish-shell[mcp]'")

@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from aish.supervisor import authorities
 from aish.supervisor.daemon.errands import ErrandError
 from aish.supervisor.daemon.logs import STREAMS
 from aish.supervisor.daemon.ports import PLACE
@@ -87,7 +88,7 @@ async def _http(url: str) -> str | None:
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    context = ssl.create_default_context() if parts.scheme == "https" else None
+    context = authorities.trusted() if parts.scheme == "https" else None
     reader, writer = await asyncio.open_connection(host, port, ssl=context)
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import re
-import ssl
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from aish.supervisor import authorities
 from aish.supervisor.egress import request
 from aish.supervisor.egress.address import CONNECT_S, STREAM_BYTES
 from aish.supervisor.egress.refused import RefusedError
@@ -88,10 +88,8 @@ def check(answer: bytes, proxy: Proxy) -> None:
         raise RefusedError(502, f"the proxy {proxy.url} does not let it through: {said}")
 
 
-@functools.cache
-def _trusted() -> ssl.SSLContext:
-    """The system's authorities; made once, since reading all of them holds up every tunnel."""
-    return ssl.create_default_context()
+_trusted = functools.cache(authorities.trusted)
+"""Made once: it would hold up every tunnel."""
 
 
 async def _reached(proxy: Proxy) -> Streams:

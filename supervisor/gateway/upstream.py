@@ -130,6 +130,8 @@ class Upstreams:
     async def _send_remote(
         self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
     ) -> Reply:
+        if server.url.startswith("https:"):
+            await self._ways.know_system()
         remote, options, keep = await self._loaded(), self._ways.options(server), _keeps(server)
         started_s = time.monotonic()
         try:

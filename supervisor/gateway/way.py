@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aish.errors import StorageError
+from aish.supervisor import authorities
 from aish.supervisor.gateway.routes import Server
 
 _Stamp = tuple[int, int, int]
@@ -22,6 +23,7 @@ _Stamp = tuple[int, int, int]
 class Ways:
     def __init__(self) -> None:
         self._contexts: dict[str, tuple[_Stamp, ssl.SSLContext]] = {}
+        self._system: ssl.SSLContext | None = None
 
     async def prepare(self, server: Server) -> None:
         """To be called before `options`: a file that changed is read anew. Raises StorageError."""
@@ -39,11 +41,17 @@ class Ways:
             reason = error.strerror if isinstance(error, OSError) else "not a path"
             raise StorageError(f"cannot read the CA file of {server.name}: {reason}", hint=path) from error
 
+    async def know_system(self) -> None:
+        """Have the system's authorities, for `options`."""
+        if self._system is None:
+            self._system = await asyncio.to_thread(authorities.trusted)
+
     def options(self, server: Server) -> dict[str, Any]:
         """What aiohttp's requests are told."""
         found: dict[str, Any] = {"proxy": proxy_of(server)}
-        if server.ca_file is not None:
-            found["ssl"] = self._contexts[server.ca_file][1]
+        context = self._system if server.ca_file is None else self._contexts[server.ca_file][1]
+        if context is not None:
+            found["ssl"] = context
         return found
 
 
@@ -65,7 +73,7 @@ def proxy_of(server: Server) -> str | None:
 
 
 def _context(path: str) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = authorities.trusted()
     context.load_verify_locations(cafile=path)
     return context
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aish import errors
 from aish.lang.builtins import TOPIC_OF
+from aish.model.exit import REASONS
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "docs" / "reference"
@@ -23,6 +24,14 @@ def test_every_error_has_its_row() -> None:
     told = re.findall(r"^\| `([a-z-]+)` \| (\d+) \|", (PAGES / "errors.md").read_text(), re.M)
     known = {(kind.code, str(kind.exit_status)) for kind in (getattr(errors, name) for name in errors.__all__)}
     assert set(told) == known
+
+
+def test_every_reason_of_an_end_is_listed() -> None:
+    """A parked process had one that no page knew."""
+    (told,) = re.findall(
+        r"^- Reasons beside an exit status: .*?(?=^- |^$)", (PAGES / "supervision.md").read_text(), re.M | re.S
+    )
+    assert {word for word in re.findall(r"`([a-z-]+)`", told) if word != "conclude"} == set(REASONS)
 
 
 def test_every_builtin_is_listed() -> None:

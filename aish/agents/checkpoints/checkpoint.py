@@ -20,8 +20,7 @@ TURN: Final = "turn"
 ASKED: Final = "asked"
 REWIND: Final = "rewind"
 FORK: Final = "fork"
-WHYS: Final = (BEGUN, TURN, ASKED, REWIND, FORK)
-"""Before its first turn, after each one, by `aish checkpoint`, before going back, for a fork."""
+"""Why it was made: before the first turn, after each one, by `aish checkpoint`, before going back, for a fork."""
 
 CACHE_REASON: Final = "nobody has asked for it after that turn"
 CACHE_GONE: Final = "its file went, for newer ones or by hand: the model reads the conversation once more"

@@ -46,7 +46,7 @@ class Spec:
             if letter in self.values:
                 value = self.values[letter]
                 words.append(f"-{letter} {quote(value)}" if letter == "F" else f"-{letter} {single_quoted(value)}")
-        return " ".join([*words, name])
+        return " ".join([*words, name or "''"])
 
 
 def _parse(argv: list[str], others: str) -> tuple[Spec, set[str], list[str]]:

@@ -119,10 +119,6 @@ class Link:
         if any(one.deadline_s < now for one in self._open.values()):
             self._replace(now)
 
-    def next_deadline_s(self) -> float | None:
-        """When `check` has something to look at, in seconds of the monotonic clock."""
-        return min((one.deadline_s for one in self._open.values()), default=None)
-
     def wait(self, happened: Callable[[], object], within_s: float) -> None:
         """Receive until something has happened, or there is no more time."""
         end = time.monotonic() + within_s

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -152,10 +155,8 @@ def test_a_server_that_dies_is_unknown_and_its_requests_wait_until_it_is_back(wo
     assert status == 502
     assert "small cannot be reached" in body["error"]["message"]
     world.daemon.event(type(world.daemon.ready("p1")), lambda e: e.ready == "unknown")
-    import os
-    import threading
-
-    os.unlink(world.upstream.address.removeprefix("unix:"))
+    with contextlib.suppress(FileNotFoundError):  # from Python 3.13 on it goes with its server
+        os.unlink(world.upstream.address.removeprefix("unix:"))
     answers: list[int] = []
     thread = threading.Thread(target=lambda: answers.append(world.gateway.chat(key, "say 1")[0]))
     thread.start()
