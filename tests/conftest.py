@@ -23,6 +23,7 @@ from aish import cli
 from aish.cli import shutdown
 from aish.client import Aish
 from aish.errors import NotRunningError
+from aish.sandbox.tier import VARIABLE as TIER_VARIABLE
 
 from .verbs import Verbs
 
@@ -66,7 +67,7 @@ class Home:
         self.state = root / "state" / "aish"
         self.data = root / "data" / "aish"
         self.config = root / "config" / "aish"
-        kept = ("PATH", "LANG", "LC_ALL", "TERM", "PIP_CERT", "PIP_FIND_LINKS", "PIP_INDEX_URL")
+        kept = ("PATH", "LANG", "LC_ALL", "TERM", "PIP_CERT", "PIP_FIND_LINKS", "PIP_INDEX_URL", TIER_VARIABLE)
         self.environ = {name: os.environ[name] for name in kept if name in os.environ} | {
             "HOME": str(root),
             "PIP_CACHE_DIR": os.environ.get("PIP_CACHE_DIR") or os.path.expanduser("~/.cache/pip"),
@@ -88,7 +89,8 @@ class Home:
         """Have this process's environment point there."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.environ.items():
-                patch.setenv(name, value)
+                if name != TIER_VARIABLE:  # a test that has set another one knows why
+                    patch.setenv(name, value)
             patch.delenv("AISH_ID", raising=False)
             yield
 

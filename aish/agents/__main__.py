@@ -18,7 +18,7 @@ import os
 import sys
 
 from aish.agents import stdin
-from aish.agents.ending import die_by, failed, tell
+from aish.agents.ending import die_by, failed, fault, tell
 from aish.agents.events import from_environment
 from aish.agents.invocation import Invocation, agent_of, parse_words
 from aish.agents.runner import Runner
@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
     except AishError as error:
         return failed(program, error, events)
     except Exception as error:  # noqa: BLE001  the process's edge: told, and the status is terminal
-        return failed(program, InternalError(f"a fault in aish: {error!r}", hint=_place(error)), events)
+        return failed(program, InternalError(fault(error), hint=_place(error)), events)
 
 
 def _run(invocation: Invocation, program: str, events: Events) -> None:

@@ -16,11 +16,19 @@ if TYPE_CHECKING:
     from aish.errors import AishError
 
 
+FAULT_CHARS = 500
+
+
 def failed(program: str, error: AishError, events: Events) -> int:
     conclusion.tell(conclusion.reason(error), str(error))
     events.emit("failed", code=error.code, message=str(error), hint=error.hint, status=error.exit_status)
     report(program, error)
     return error.exit_status
+
+
+def fault(error: Exception) -> str:
+    """Of one of ours, for a person: what is wrong, not all that it was about."""
+    return f"a fault in aish: {type(error).__name__}: {error}"[:FAULT_CHARS]
 
 
 def tell(line: str) -> None:

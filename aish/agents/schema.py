@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from aish.agents import references
 from aish.errors import SourceError, UsageError
 
 TYPE_CHECKING = False
@@ -52,7 +53,7 @@ def _value(text: str) -> Any:
 
 
 def checked(value: object) -> dict[str, Any]:
-    """Raises SchemaError, a ValueError, with the path of what is wrong in it."""
+    """As it was, but for references. Raises SchemaError, a ValueError, with the path of what is wrong in it."""
     if not isinstance(value, dict):
         raise SchemaError("no object", 'such as {"properties": {"title": {"type": "string"}}}')
     if value.get("type", "object") != "object":
@@ -65,11 +66,13 @@ def checked(value: object) -> dict[str, Any]:
     kind = validators.validator_for(value, default=jsonschema.Draft202012Validator)
     try:
         kind.check_schema(value)
+        return references.without(value)
     except jsonschema.SchemaError as error:
         raise SchemaError(f"{error.json_path}: {error.message[:200]}") from error
+    except references.ReferencesError as error:
+        raise SchemaError(str(error)) from error
     except RecursionError as error:
         raise SchemaError("nested too deep") from error
-    return value
 
 
 class SchemaError(ValueError):

@@ -90,10 +90,13 @@ def _list(words: list[str]) -> int:
             _budget(key),
             str(key.nice),
             age(key.created_s),
+            key.doing,
         ]
         for key in keys
     ]
-    print_table(("NAME", "STATE", "TOKENS", "BUDGET", "NICE", "AGE"), rows, ("TOKENS", "BUDGET", "NICE", "AGE"))
+    print_table(
+        ("NAME", "STATE", "TOKENS", "BUDGET", "NICE", "AGE", "DOING"), rows, ("TOKENS", "BUDGET", "NICE", "AGE")
+    )
     return 0
 
 

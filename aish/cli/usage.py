@@ -10,11 +10,11 @@ from aish.cli.arguments import Parser, json_option
 from aish.cli.output import age, print_json, print_table, usd
 from aish.client import choice, connect
 from aish.client.finding import outside
-from aish.errors import UsageError
+from aish.errors import NotFoundError, UsageError
 from aish.model.nearest import nearest
-from aish.wire.message import Inspect, Snapshot, UsageQuery, WindowList
+from aish.wire.message import Inspect, KeyList, Snapshot, UsageQuery, WindowList
 from aish.wire.part import TokensPart, UsageRow, WindowPart
-from aish.wire.reply import Inspected, UsageTable, View, Windows
+from aish.wire.reply import Inspected, Keys, UsageTable, View, Windows
 
 if TYPE_CHECKING:
     from aish.client import Client
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _BY = ("process", "agent", "model", "day", "project")
 _WINDOWS = ("ACCOUNT", "WINDOW", "USED", "RESETS IN", "RESERVE", "HELD", "STATUS", "SEEN", "SOURCE")
 _RIGHT = ("USED", "RESETS IN", "RESERVE", "SEEN")
+_KEY_PREFIX = "key:"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -31,7 +32,9 @@ def main(argv: list[str]) -> int:
         "Sum what the gateway recorded: tokens, cost, seconds, time to the first token. Of one PROCESS: its own,\n"
         "that of each process below it that is not forgotten, and all of it.",
     )
-    parser.add_argument("target", nargs="?", metavar="PROCESS", help="an id (p12) or a name, with or without @")
+    parser.add_argument(
+        "target", nargs="?", metavar="PROCESS", help="an id (p12), a name, with or without @, or key:NAME"
+    )
     parser.add_argument("--by", metavar="WHAT", help="agent (default), process, model, day or project")
     parser.add_argument("--since", metavar="AGE", help="only the last 30m, 2h, 1d")
     parser.add_argument("--windows", action="store_true", help="usage windows of subscriptions instead")
@@ -39,7 +42,11 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(argv)
     if options.windows:
-        return _windows(json=options.json)
+        if options.target is not None or options.by is not None or options.since is not None:
+            raise UsageError(
+                "--windows: they are those of accounts, as they are now", hint="aish usage --windows [--csv]"
+            )
+        return _windows(json=options.json, csv=options.csv)
     by = _by(options.by, options.target)
     since_s = None if options.since is None else time.time() - _age_s(options.since)
     with connect(start=outside(), program="usage") as client:
@@ -71,17 +78,25 @@ def _by(word: str | None, target: str | None) -> str:
 
 
 def _tree(client: Client, target: str) -> set[str]:
-    """The ids of that process and of all below it. Raises NotFoundError."""
+    """The ids of that process and of all below it, or a key. Raises NotFoundError."""
+    if target.startswith(_KEY_PREFIX):
+        known = [_KEY_PREFIX + key.name for key in client.ask(Keys, KeyList()).keys]
+        if target not in known:
+            near = nearest(target, known)
+            raise NotFoundError(f"no such key: {target}", hint=f"did you mean {near}?" if near else "aish key ls")
+        return {target}
     id = client.ask(Inspected, Inspect(target=target)).process.id
     rows = client.ask(View, Snapshot(all=True)).processes
     return {id, *(row.id for row in choice.below(rows, {id}))}
 
 
-def _windows(*, json: bool) -> int:
+def _windows(*, json: bool, csv: bool) -> int:
     with connect(start=outside(), program="usage") as client:
         found = client.ask(Windows, WindowList()).windows
     if json:
         print_json(found)
+    elif csv:
+        _print_windows_csv(found)
     elif not found:
         print(
             "no usage window is known: a subscription's answers tell of them; see `--login client` in docs/gateway.md"
@@ -110,6 +125,18 @@ def print_windows(found: list[WindowPart]) -> None:
         for part in found
     ]
     print_table(_WINDOWS, rows, _RIGHT)
+
+
+def _print_windows_csv(found: list[WindowPart]) -> None:
+    """RFC 4180. What is not known is empty, times are seconds since the epoch."""
+    import csv
+
+    fields = ("account", "login", "window", "used", "resets_s", "reserve", "status", "seen_s", "source")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow([*fields, "held", "parked"])
+    for part in found:
+        values = [getattr(part, name) for name in fields]
+        writer.writerow([*values, " ".join(part.held), " ".join(part.parked)])
 
 
 def _waiting(part: WindowPart) -> str:

@@ -7,11 +7,17 @@ import sys
 from aish.cli.arguments import Parser, json_option, targets
 from aish.cli.each import chosen, for_each
 from aish.client import connect
-from aish.errors import AishError
+from aish.errors import AishError, UsageError
 from aish.model.moment import parse_duration_s
 from aish.wire.message import Wait, Wrapup
 from aish.wire.plain import plain
 from aish.wire.reply import Done, Waited
+
+
+def _check_grace(grace: str) -> None:
+    """A bare number of tokens may look like a time, and 2m would be two million of them. Raises UsageError."""
+    if grace[-1:] in ("s", "m", "h", "d") and grace[:-1].replace(".", "", 1).isdecimal():
+        raise UsageError(f"--grace {grace}: is that a time?", hint=f"--within {grace} says how long it has")
 
 
 def main(argv: list[str]) -> int:
@@ -35,6 +41,7 @@ def main(argv: list[str]) -> int:
     json_option(parser)
     options = parser.parse_args(argv)
     within_s = parse_duration_s(options.within)
+    _check_grace(options.grace)
     with connect(start=False, program="wrapup") as client:
         refused: dict[str, AishError] = {}
         asked: dict[str, Done] = {}

@@ -253,6 +253,8 @@ class KeyPart(Part, frozen=True, kw_only=True):
     tokens: TokensPart = TokensPart()
     revoked: bool = False
     nice: int = 0
+    doing: str = ""
+    """Its requests under way, and what one waits for."""
 
 
 class BudgetLine(Part, frozen=True, kw_only=True):

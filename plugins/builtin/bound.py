@@ -7,6 +7,15 @@ from typing import Final
 MARK: Final = "\n[… {} characters are left out here …]\n"
 
 
+def encodable(text: str) -> str:
+    """`text` where it is UTF-8, else with marks for what is not: names of files, halves of characters."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
 def bounded(text: str, chars: int) -> str:
     """`text`, or two thirds of `chars` of its beginning and a third of its end."""
     if len(text) <= chars:

@@ -63,7 +63,8 @@ async def _answer(process: AsyncProcess, pipes: _Pipes, task: str) -> str:
         raise
     if end.ok:
         return output.text() or "[no answer]"
-    return f"{output.text()}\n[@{process.name} failed: {end}; `aish logs {process.id}` tells more]"
+    how = "how is not known" if end.lost else f"status {end.shell_status}{f', {end.reason}' if end.reason else ''}"
+    return f"{output.text()}\n[@{process.name} failed: {how}; `aish logs {process.id}` tells more]"
 
 
 def named(agent: str) -> str:

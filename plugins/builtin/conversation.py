@@ -20,7 +20,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from aish.plugins.builtin.bound import bounded
+from aish.plugins.builtin.bound import bounded, encodable
 
 ARGUMENT_CHARS: Final = 256 << 10
 RETRY_CHARS: Final = 2000
@@ -59,11 +59,14 @@ def _is_object(text: str) -> bool:
 
 def _tame_retry(part: ModelRequestPart) -> ModelRequestPart:
     """What was wrong with a call quotes the call."""
-    if isinstance(part, RetryFeedbackPart):
-        return part if len(said(part)) <= RETRY_CHARS else replace(part, content=bounded(said(part), RETRY_CHARS))
-    if type(part) is not ToolReturnPart or part.outcome != "retried" or len(said(part)) <= RETRY_CHARS:
+    text = bounded(encodable(said(part)), RETRY_CHARS)
+    if text == said(part):
         return part
-    return with_result(part, bounded(said(part), RETRY_CHARS))
+    if isinstance(part, RetryFeedbackPart):
+        return replace(part, content=text)
+    if type(part) is not ToolReturnPart or part.outcome != "retried":
+        return part
+    return with_result(part, text)
 
 
 def chars(messages: list[ModelMessage]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic_ai.toolsets import WrapperToolset
 
 from aish.plugins.builtin import wish as wishes
-from aish.plugins.builtin.bound import bounded
+from aish.plugins.builtin.bound import bounded, encodable
 from aish.plugins.builtin.declined import DeclinedError
 from aish.plugins.builtin.places import OutsideError
 from aish.plugins.builtin.wish import Wish, one_line
@@ -78,7 +78,7 @@ class Guard(WrapperToolset[None]):
             result, status = f"error: {error}", "error"
         finally:
             self.host.activity(None)
-        result = bounded(result, self.result_chars)
+        result = bounded(encodable(result), self.result_chars)
         self.host.record("result", name=name, status=status, text=result)
         return result
 
@@ -99,8 +99,8 @@ class Guard(WrapperToolset[None]):
             self.host.record("answer", title=wish.title, answer="Deny", by="permissions of its file")
             return f"{name} is denied here: go on without it."
         answer = await self.host.ask(
-            wish.title[:TITLE_CHARS],
-            body=bounded(wish.body, BODY_CHARS),
+            encodable(wish.title)[:TITLE_CHARS],
+            body=bounded(encodable(wish.body), BODY_CHARS),
             form=wish.form,
             options=wishes.options(wish),
             words=True,

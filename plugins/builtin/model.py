@@ -15,8 +15,11 @@ from aish.agents import failure
 from aish.agents.runner import cut_off
 from aish.agents.upstream import budget_of
 from aish.errors import AishError, LimitError, UnavailableError, UpstreamError
+from aish.plugins.builtin.transport import Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aish.agents.upstream import Budget
     from aish.spi.agent_adapter import Gateway
 
@@ -27,16 +30,17 @@ _RENAMED: Final = {"stop": "stop_sequences"}
 
 
 class AskedModel:
-    """`chat` is the library's model. `budget`: what made the latest answer shorter than it would have been."""
+    """`chat` is the library's model. `budget`: what made the latest answer shorter than it would have been. `tell`:
+    see Transport."""
 
-    def __init__(self, name: str, gateway: Gateway) -> None:
+    def __init__(self, name: str, gateway: Gateway, tell: Callable[[str], None]) -> None:
         self.name = name
         self.budget: Budget | None = None
         # A request that the gateway holds may wait for hours; and the gateway is on this machine: no proxy.
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
             trust_env=False,
-            transport=_Again(),
+            transport=Transport(tell),
             event_hooks={"response": [self._heard]},
         )
         client = openai.AsyncOpenAI(
@@ -58,17 +62,6 @@ class AskedModel:
         if finish == "length":
             return "the answer was cut off: max_output_tokens or the context is full"
         return "the provider's content filter ended the answer" if finish == "content_filter" else None
-
-
-class _Again(httpx2.AsyncHTTPTransport):
-    """Sends a request once more where the connection ended before the answer began: a kept one that had grown old, or
-    a gateway that came back in between."""
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        try:
-            return await super().handle_async_request(request)
-        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
-            return await super().handle_async_request(request)
 
 
 def settings(given: dict[str, Any]) -> dict[str, Any]:

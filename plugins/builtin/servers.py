@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import anyio
 import mcp_types
@@ -13,26 +14,37 @@ from fastmcp.client.transports import ClientTransport
 from fastmcp.client.transports.base import TransportOptions
 from mcp.shared.message import SessionMessage
 from pydantic_ai.mcp import MCPToolset
+from pydantic_ai.toolsets import WrapperToolset
 
-from aish.errors import UpstreamError
+from aish.agents.host.splitting import LINE_BYTES
+from aish.errors import UnavailableError, UpstreamError
 from aish.plugins.builtin.entries import filled
+from aish.plugins.builtin.wish import one_line
 from aish.spi.agent_adapter import Command
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 
     from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
     from mcp import ClientSession
+    from pydantic_ai import RunContext
     from pydantic_ai.toolsets import AbstractToolset
+    from pydantic_ai.toolsets.abstract import ToolsetTool
 
     from aish.spi.agent_adapter import Host, Lines
 
     Read = MemoryObjectReceiveStream[SessionMessage | Exception]
     Write = MemoryObjectSendStream[SessionMessage]
+    Id = int | str
 
 GIVEN: Final = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "USER")
 """Variables that each server has; the rest is what its entry names."""
 NAME_CHARS: Final = 40
+START_S: Final = 60.0
+"""Until it has said what it is: many are fetched first (npx, uvx)."""
+CALL_S: Final = 300.0
+WHY_CHARS: Final = 300
+HINT: Final = "its entry in mcp_servers, and what it says itself: `aish ps -a`, `aish logs`"
 _UNNAMED: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -44,9 +56,37 @@ def toolsets(
 
 
 def _toolset(name: str, entry: Mapping[str, Any], host: Host, environ: Mapping[str, str]) -> AbstractToolset[Any]:
-    if "url" in entry:
-        return MCPToolset(entry["url"], id=name, headers=entry.get("headers")).prefixed(name)
-    return MCPToolset(Supervised(host, name, command(entry, environ)), id=name).prefixed(name)
+    server = entry["url"] if "url" in entry else Supervised(host, name, command(entry, environ))
+    headers = entry.get("headers") if "url" in entry else None
+    made: MCPToolset[Any] = MCPToolset(server, id=name, headers=headers, init_timeout=START_S, read_timeout=CALL_S)
+    return Named(made, name).prefixed(name)
+
+
+@dataclass
+class Named(WrapperToolset[Any]):
+    """Says whose fault it is where a server does not start, or does not tell its tools. Raises UnavailableError."""
+
+    name: str
+
+    async def __aenter__(self) -> Self:
+        with self._blamed("did not start"):
+            await super().__aenter__()
+        return self
+
+    async def get_tools(self, ctx: RunContext[Any]) -> dict[str, ToolsetTool[Any]]:
+        with self._blamed("does not tell its tools"):
+            return await super().get_tools(ctx)
+
+    @contextlib.contextmanager
+    def _blamed(self, what: str) -> Generator[None, None, None]:
+        try:
+            yield
+        except Exception as error:
+            cause: BaseException = error
+            while isinstance(cause, BaseExceptionGroup):
+                cause = cause.exceptions[0]
+            why = one_line(str(cause) or type(cause).__name__, WHY_CHARS)
+            raise UnavailableError(f"the MCP server {self.name} {what}: {why}", hint=HINT) from error
 
 
 def command(entry: Mapping[str, Any], environ: Mapping[str, str]) -> Command:
@@ -77,6 +117,7 @@ async def messages(lines: Lines) -> AsyncGenerator[tuple[Read, Write], None]:
     the error that it is."""
     heard, read = anyio.create_memory_object_stream[SessionMessage | Exception](0)
     write, said = anyio.create_memory_object_stream[SessionMessage](0)
+    waiting: list[Id] = []
 
     async def hear() -> None:
         async with heard:
@@ -84,13 +125,16 @@ async def messages(lines: Lines) -> AsyncGenerator[tuple[Read, Write], None]:
                 if not line.strip():
                     continue
                 try:
-                    await heard.send(_message(line))
+                    for message in _messages(line, waiting):
+                        await heard.send(message)
                 except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                     return
 
     async def say() -> None:
         async with said:
             async for message in said:
+                if isinstance(message.message, mcp_types.JSONRPCRequest):
+                    waiting.append(message.message.id)
                 try:
                     await lines.send(message.message.model_dump_json(by_alias=True, exclude_unset=True))
                 except UpstreamError:
@@ -109,8 +153,22 @@ async def messages(lines: Lines) -> AsyncGenerator[tuple[Read, Write], None]:
             both.cancel_scope.cancel()
 
 
-def _message(line: str) -> SessionMessage | Exception:
+def _messages(line: str, waiting: list[Id]) -> Iterator[SessionMessage | Exception]:
+    """What a line says; `waiting` are the requests without an answer. A line that was cut answers one of them, and
+    which may stand in what is lost: all hear that, in place of waiting for as long as a call may take."""
     try:
-        return SessionMessage(mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False))
+        message = mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False)
     except ValueError as error:
-        return error
+        if len(line.encode("utf-8", "replace")) < LINE_BYTES:
+            yield error
+            return
+        said = mcp_types.ErrorData(
+            code=mcp_types.INTERNAL_ERROR, message=f"an answer of more than {LINE_BYTES:,} bytes"
+        )
+        for number in waiting:
+            yield SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=number, error=said))
+        waiting.clear()
+        return
+    if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id in waiting:
+        waiting.remove(message.id)
+    yield SessionMessage(message)

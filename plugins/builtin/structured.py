@@ -10,6 +10,7 @@ import referencing
 from jsonschema import validators
 from pydantic_ai import Agent, ModelRetry, NativeOutput, StructuredDict, exceptions
 
+from aish.agents import references
 from aish.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ class Schema:
     """Raises InputError where it is none."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.plain = {"type": "object", **schema}
+        try:
+            self.plain = {"type": "object", **references.without(dict(schema))}
+        except (references.ReferencesError, RecursionError) as error:
+            raise InputError(f"schema: {error}", field="schema") from error
         kind = validators.validator_for(self.plain, default=jsonschema.Draft202012Validator)
         try:
             kind.check_schema(self.plain)

@@ -58,7 +58,7 @@ class LoopError(LimitError):
 
 async def run(task: Task, host: Host) -> None:
     """Raises AishError."""
-    model = models.AskedModel(task.model or "default", host.gateway)
+    model = models.AskedModel(task.model or "default", host.gateway, host.progress)
     turn = _Turn(task, host, model)
     try:
         await turn.run()
@@ -68,7 +68,8 @@ async def run(task: Task, host: Host) -> None:
         denied = turn.record.last_denied
         if denied is not None and isinstance(error, UnexpectedModelBehavior):  # it has nothing to say to that
             raise RefusedError(f"it did nothing more: it was not allowed to {denied}") from error
-        known = models.failed(_root(error), model)
+        root = _root(error)
+        known = root if isinstance(root, AishError) else models.failed(root, model)
         if known is None:
             raise
         raise known from error
@@ -188,14 +189,9 @@ class _Turn:
         limits = UsageLimits(request_limit=None)
         async with AsyncExitStack() as stack:
             stack.enter_context(Agent.parallel_tool_call_execution_mode("sequential"))  # a person is asked one by one
-            try:
-                going = await stack.enter_async_context(
-                    agent.iter(prompt, message_history=before or None, usage_limits=limits)
-                )
-            except Exception as error:
-                if isinstance(error, AishError) or not self.acting.mcp_servers:
-                    raise
-                raise _no_server(error, self.acting) from error
+            going = await stack.enter_async_context(
+                agent.iter(prompt, message_history=before or None, usage_limits=limits)
+            )
             try:
                 async for node in going:
                     if Agent.is_model_request_node(node):
@@ -303,8 +299,3 @@ class _Turn:
         if len(prompt) > most:
             self.host.progress(f"the input is {len(prompt):,} characters: cut to {most:,}, its beginning and its end")
         return bounded(prompt, most)
-
-
-def _no_server(error: Exception, acting: Acting) -> AishError:
-    names = ", ".join(acting.mcp_servers) or "none"
-    return UnavailableError(f"an MCP server did not start: {_root(error)}", hint=f"its servers are: {names}")

@@ -134,8 +134,9 @@ class Asking:
     async def answer(self, caller: Caller, request: m.Answer) -> Answered:
         """Only the user does. Raises RefusedError, NotFoundError, ConflictError, InputError."""
         authority.check(self._table, caller, "Answer")
-        if caller.id is not None and caller.id == self._questions.asker(request.number):
-            raise authority.refused("answer refused: nobody answers his own question, whatever his rights")
+        asker = self._questions.asker(request.number)
+        if caller.id is not None and asker is not None and authority.kin(self._table, caller.id, asker):
+            raise authority.refused("answer refused: no process answers for its own family, whatever its rights")
         token, part = self._questions.answer(request, time.time())
         if token is None:
             return Answered(question=part)

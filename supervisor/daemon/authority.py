@@ -172,6 +172,11 @@ def check(table: Table, caller: Caller, op: str, target: Process | None = None) 
     )
 
 
+def kin(table: Table, one: str, other: str) -> bool:
+    """Whether they are of one tree: what one may have started, told or given rights for the other."""
+    return not {one, *table.ancestors(one)}.isdisjoint({other, *table.ancestors(other)})
+
+
 def visible(table: Table, caller: Caller) -> set[str] | None:
     """The ids that `caller` may see; None: all."""
     match caller.standing:

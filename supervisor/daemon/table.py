@@ -213,7 +213,7 @@ class Table:
             if not number:
                 raise ConflictError(
                     f"the name {wanted} is taken by {self._names[wanted]}",
-                    hint=f"stop it first (`aish stop {wanted}`), or choose another --name",
+                    hint=f"stop it first (`aish stop {wanted}`), or choose another name",
                 )
             stem = wanted
         else:

@@ -15,6 +15,7 @@ from aish.supervisor.gateway import keys as named
 from aish.supervisor.gateway import requests, usage
 from aish.supervisor.gateway.allowance import budget_of, lines, part_of
 from aish.supervisor.gateway.amounts import NONE, Budget
+from aish.supervisor.gateway.meter import Board
 from aish.supervisor.gateway.routes import Directory
 from aish.supervisor.gateway.slots import Slots
 from aish.supervisor.gateway.spending import Spending
@@ -55,6 +56,7 @@ class Asks:
         windows: WindowAsks,
         texts: Texts,
         slots: Slots,
+        board: Board,
         base_url: str,
         revoked: Callable[[str], None],
     ) -> None:
@@ -64,6 +66,7 @@ class Asks:
         self._texts = texts
         self._slots = slots
         self._spending = spending
+        self._board = board
         self._base_url = base_url
         self._revoked = revoked
 
@@ -118,6 +121,7 @@ class Asks:
                 tokens=self._spending.tokens(KEY_PREFIX + row.name),
                 revoked=row.revoked_s is not None,
                 nice=row.nice,
+                doing=self._board.doing(KEY_PREFIX + row.name),
             )
             for row in self._keys.named.values()
         ]

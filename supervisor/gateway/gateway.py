@@ -198,7 +198,15 @@ class Gateway:
         self.parked = Parked(self.gate, self.directory, self.bell, self.link.send)
         windows = WindowAsks(self.book, self.gate, self.spending.held.by, self.parked.by)
         self._asks = Asks(
-            self.keys, self.directory, self.spending, windows, self.texts, self.slots, base_url, self._revoked
+            self.keys,
+            self.directory,
+            self.spending,
+            windows,
+            self.texts,
+            self.slots,
+            self.board,
+            base_url,
+            self._revoked,
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._begun_anew = False

@@ -113,6 +113,13 @@ class Board:
     def end(self, number: int) -> None:
         self.live.pop(number, None)
 
+    def doing(self, process: str) -> str:
+        """Its requests under way, and what the oldest that waits does wait for; '' without any."""
+        own = [entry for entry in self.live.values() if entry.process == process]
+        sent = sum(entry.sent for entry in own)
+        why = next((entry.why for entry in own if not entry.sent and entry.why), "")
+        return ", ".join(filter(None, (_requests(sent) if sent else "", why)))
+
     def forget(self, id: str) -> None:
         """The process is gone: nothing more is told about it."""
         self._told.pop(id, None)

@@ -466,6 +466,62 @@ def test_what_a_person_may_do_with_one_that_is_parked(park: Park) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("killed", [("gateway", "daemon", "gateway"), ("holder", "gateway", "daemon")])
+def test_many_that_are_parked_and_woken_together_go_on_once_each_whoever_is_killed(
+    park: Park, killed: tuple[str, str, str]
+) -> None:
+    """One window holds them all, so all begin at once when it has room: no more than ran at once before."""
+    agents = [park.idle("--name", f"of-many-{number}") for number in range(6)]
+    logs = [park.home.root / agent.id for agent in agents]
+    park.reserve()
+    park.week(0.9)
+    for agent, log in zip(agents, logs, strict=True):
+        park.task(agent, log, wait="")
+    until("one is being parked", lambda: any(agent.row().parked for agent in agents))
+    end(park.pid(killed[0]))
+    park.another_client()
+    agents = [park.home.client.process(agent.id) for agent in agents]
+    for agent in agents:
+        park.state(agent, "parked")
+    since = list(park.home.client.events())[-1].number
+    park.room()
+    until("one is woken", lambda: any("unparked" in kinds_since(park, agent, since) for agent in agents))
+    for name in killed[1:]:
+        end(park.pid(name))
+    park.another_client()
+    agents = [park.home.client.process(agent.id) for agent in agents]
+    for agent, log in zip(agents, logs, strict=True):
+        found = park.answered(agent)
+        assert (found["answer"], found["status"]) == ("w0 w1 w2", 0)
+        assert log.read_text() == "line\n"
+        assert kinds_since(park, agent, since).count("mail-answered") == 1
+
+
+@pytest.mark.slow
+def test_a_window_that_is_full_all_the_same_parks_it_again(park: Park) -> None:
+    """Nobody knows how full a window is after it has begun anew: the vendor's word that nothing is left ended the
+    turn of whoever was woken."""
+    agent = park.idle()
+    park.reserve()
+    park.week(0.9)
+    log = park.home.root / "log"
+    number = park.json("send", agent.id, f"{shell(f'echo line >> {log}')} then say 3 fault status-429 first 1")[
+        "number"
+    ]
+    park.state(agent, "parked")
+    park.tell(0.1)
+    park.week(1.0)
+    park.provider.told[USED.replace("utilization", "status")] = "rejected"
+    until("it was woken", lambda: "unparked" in park.kinds(agent))
+    until("it is parked again", lambda: park.kinds(agent).count("parked") == 2)
+    park.tell(0.1)
+    found = park.answered(agent)
+    assert (found["number"], found["answer"], found["status"]) == (number, "w0 w1 w2", 0)
+    assert log.read_text() == "line\n"
+
+
+@pytest.mark.slow
 def test_a_short_hold_is_one_and_is_parked_where_it_becomes_longer(park: Park) -> None:
     agent = park.idle()
     park.reserve()

@@ -111,6 +111,29 @@ def test_logins_are_told_apart_where_there_are_several(capsys: pytest.CaptureFix
     assert rows == ["claude#aa", "claude#bb", "codex"]
 
 
+def test_windows_as_comma_separated_values(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--csv` was left out without a word."""
+    usage._print_windows_csv([window(login="aa"), window(account="codex", used=0.25, held=["p1", "p2"])])
+    first, second = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert (first["account"], first["login"], first["used"], first["held"]) == ("claude", "aa", "", "")
+    assert (second["account"], second["used"], second["held"]) == ("codex", "0.25", "p1 p2")
+
+
+@pytest.mark.parametrize("words", [("p1",), ("--by", "model"), ("--since", "1h")])
+def test_windows_are_of_accounts_as_they_are_now(words: tuple[str, ...], shared_home: Home) -> None:
+    assert shared_home.aish("usage", "--windows", *words).returncode == 2
+
+
+def test_of_one_key(shared_home: Home) -> None:
+    """A key's usage stood in the sum of all alone, though `aish requests` knows it."""
+    assert shared_home.aish("key", "new", "mine").returncode == 0
+    done = shared_home.aish("usage", "key:mine", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    missing = shared_home.aish("usage", "key:mime")
+    assert missing.returncode != 0
+    assert "did you mean key:mine?" in missing.stderr
+
+
 def test_all_of_several_processes_is_their_sum(capsys: pytest.CaptureFixture[str]) -> None:
     usage._print_rows([*ROWS, usage._sum(ROWS)], "process")
     assert capsys.readouterr().out.splitlines()[-1].split() == [

@@ -164,3 +164,11 @@ def test_a_need_that_is_mistyped_is_suspected(shared_home: Home) -> None:
     assert b"did you mean database?" in told
     shared_home.client.stop("front", "web", "other")
     running.wait(30)
+
+
+@pytest.mark.parametrize("grace", ["10s", "2m", "1.5h"])
+def test_a_grace_that_is_a_time(shared_home: Home, grace: str) -> None:
+    """`--grace 2m` were two million tokens; `spawn` and `stop` have a grace of seconds."""
+    done = shared_home.aish("wrapup", "any", "--grace", grace)
+    assert done.returncode == 2
+    assert f"--within {grace}" in done.stderr

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from aish.agents import adapters, asked, compose, conclusion, keeping, parked, schema, stdin, transcript
 from aish.agents.agent import DEFAULT_MODEL, GATEWAY, LOGINS, OWN, PERMISSIONS, Agent
 from aish.agents.checkpoints import midway
-from aish.agents.ending import die_by, failed, tell
+from aish.agents.ending import die_by, failed, fault, tell
 from aish.agents.events import from_environment
 from aish.agents.host import serving
 from aish.agents.host.confinement import Confined
@@ -73,7 +73,7 @@ def main(argv: list[str]) -> int:
     except AishError as error:
         return failed(program, error, events)
     except Exception as error:  # noqa: BLE001  the process's edge: told, and the status is terminal
-        return failed(program, InternalError(f"a fault in aish: {error!r}", hint="please report it"), events)
+        return failed(program, InternalError(fault(error), hint="please report it"), events)
 
 
 def _chosen(invocation: Invocation) -> tuple[Agent, AgentAdapter]:

@@ -44,12 +44,17 @@ class Invocation:
         for option in OPTIONS:
             setattr(self, option.removeprefix("--"), values.get(option))
         self.attached = attached
-        self.words = tuple(words)
+        # Of a prompt what is not UTF-8 is replaced, as on stdin; a program on a terminal gets its words as they are.
+        self.words = tuple(words if attached else map(_replaced, words))
 
     @property
     def called(self) -> str:
         stem = (self.file or "").rpartition("/")[2].removesuffix(".md")
         return self.name or stem or self.adapter or "agent"
+
+
+def _replaced(word: str) -> str:
+    return os.fsencode(word).decode("utf-8", "replace")
 
 
 def command(words: Sequence[str], *, attached: bool = False, **options: str | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import msgspec
 
 from aish.errors import UpstreamError
+from aish.supervisor.gateway.dialects import odd
 from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 
@@ -131,11 +132,14 @@ class Usage(msgspec.Struct):
     completion_tokens: _Count = 0
     prompt_tokens_details: _Read | None = None
     completion_tokens_details: _Made | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    """The cached ones, by DeepSeek's name; Moonshot's is the next."""
+    cached_tokens: _Count | None = None
 
     @property
     def cached(self) -> int:
         found = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details is not None else None
-        return min(found or 0, self.prompt_tokens)
+        return min(found or self.prompt_cache_hit_tokens or self.cached_tokens or 0, self.prompt_tokens)
 
     @property
     def reasoning(self) -> int | None:
@@ -151,7 +155,10 @@ def read(payload: bytes, server: str) -> Event:
     try:
         return _event.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise UpstreamError(f"the server of {server} sent a malformed answer: {error}") from None
+        plain = odd.plain(payload)
+        if plain is None:
+            raise UpstreamError(f"the server of {server} sent a malformed answer: {error}") from None
+    return read(plain, server)
 
 
 def usage(raw: msgspec.Raw) -> Usage | None:

@@ -24,6 +24,7 @@ from aish.errors import (
     UsageError,
 )
 from aish.model.dialect import OPENAI
+from aish.supervisor.gateway.dialects import overlong
 from aish.supervisor.gateway.dialects.entries import entries
 from aish.supervisor.gateway.meter import Used
 
@@ -65,6 +66,9 @@ class _Usage(msgspec.Struct):
     total_tokens: _Count | None = None
     prompt_tokens_details: _Read | None = None
     completion_tokens_details: _Made | None = None
+    prompt_cache_hit_tokens: _Count | None = None
+    """The cached ones, by DeepSeek's name; Moonshot's is the next."""
+    cached_tokens: _Count | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -120,7 +124,9 @@ def _used(raw: msgspec.Raw) -> Used | None:
     return Used(
         usage.prompt_tokens,
         output,
-        cached=min(read.cached_tokens or 0, usage.prompt_tokens),
+        cached=min(
+            read.cached_tokens or usage.prompt_cache_hit_tokens or usage.cached_tokens or 0, usage.prompt_tokens
+        ),
         reasoning=min(made.reasoning_tokens or 0, output),
     )
 
@@ -288,6 +294,8 @@ def upstream_failure(status: int, body: bytes, model: str) -> bytes:
         found = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         found = None
+    if isinstance(found, list) and len(found) == 1:  # Gemini's, where it speaks this dialect
+        (found,) = found
     error = found.get("error", found) if isinstance(found, dict) else None
     if isinstance(error, str):
         error = {"message": error}
@@ -297,9 +305,9 @@ def upstream_failure(status: int, body: bytes, model: str) -> bytes:
     message = error.get("message", error.get("detail", f"the server of {model} answered {status}"))
     kind = error.get("type")
     code = error.get("code")
-    if kind == "exceed_context_size_error":  # llama.cpp's word for what clients know by OpenAI's
-        kind, code = "invalid_request_error", "context_length_exceeded"
     error["message"] = message if isinstance(message, str) else msgspec.json.encode(message).decode()
+    if kind == "exceed_context_size_error" or overlong.is_told(status, error["message"]):
+        kind, code = "invalid_request_error", overlong.CODE
     error["type"] = kind if isinstance(kind, str) else ("invalid_request_error" if status < 500 else "server_error")
     error["param"] = error.get("param")
     error["code"] = None if code is None or code == status else str(code)

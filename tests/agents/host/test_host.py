@@ -167,7 +167,7 @@ def test_an_adapter_that_there_is_not(plugin: Home) -> None:
     [
         ("say=half fail", 75, "its budget is spent"),
         ("status=7", 7, "it failed"),
-        ("bug", 70, "a fault in aish: RuntimeError('a bug')"),
+        ("bug", 70, "a fault in aish: RuntimeError: a bug"),
     ],
 )
 def test_how_it_fails(plugin: Home, words: str, status: int, told: str) -> None:
@@ -177,6 +177,13 @@ def test_how_it_fails(plugin: Home, words: str, status: int, told: str) -> None:
     assert "ended by the supervisor" not in done.stderr, "it has said why itself"
     assert "Traceback" not in done.stderr
     assert entries(plugin)[-1] == entries(plugin)[-1] | {"kind": "end", "status": "failed"}
+
+
+def test_words_that_are_not_utf_8_are_a_prompt_all_the_same(plugin: Home) -> None:
+    """A request with such a word in it ended the turn with a fault of aish."""
+    done = run(plugin, "@scripted", "say=\udcff")
+    assert done.returncode == 0, done.stderr
+    assert entries(plugin)[0]["text"] == "say=\ufffd"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -121,3 +122,14 @@ def test_a_call_without_an_answer_or_nothing_at_all(bench: Bench, monkeypatch: p
     with pytest.raises(AishError) as caught:
         bench.run("go", tools=("read",))
     assert caught.value.exit_status == 69
+
+
+def test_what_is_not_utf_8_is_replaced_for_the_model(bench: Bench) -> None:
+    """One name of a file that is not UTF-8 ended the turn with a fault of aish, in which stood the whole request."""
+    with open(os.fsencode(bench.cwd) + b"/a\xffb", "w") as file:
+        file.write("x")
+    steps = ('call read {"path": "."}', 'call shell {"command": "printf \'\\\\377\'"}', "say 1")
+    done = bench.run(" then ".join(steps), tools=("read", "shell"))
+    assert done.answer == "w0"
+    assert done.results()[0] == "a?b"
+    assert b"a?b" in (done.conversation or b"")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.errors import InputError, RefusedError, UnavailableError
+from aish.plugins.builtin import servers
 
 if TYPE_CHECKING:
     from .conftest import Bench
@@ -97,3 +98,63 @@ def test_a_server_that_dies_in_a_call(bench: Bench, sums: dict[str, object]) -> 
     done = bench.run(f"{call(a=13, b=1)} then say 1", mcp_servers={"sums": sums})
     assert done.answer == "w0"
     assert "closed" in bench.bodies()[-1]["messages"][-1]["content"]
+
+
+BROKEN = """
+import json, sys, time
+for line in sys.stdin:
+    asked = json.loads(line)
+    result = {}
+    if asked.get("method") == "initialize":
+        result = {"protocolVersion": asked["params"]["protocolVersion"], "capabilities": {"tools": {}},
+                  "serverInfo": {"name": "broken", "version": "1"}}
+        if sys.argv[1] == "words":
+            print("\\x1b[31mListening!\\n{\\n[]", flush=True)
+    elif asked.get("method") == "tools/list":
+        if sys.argv[1] == "silent":
+            time.sleep(600)
+        schema = {"type": "no such"} if sys.argv[1] == "schema" else {"type": "object", "properties": {}}
+        result = {"tools": [{"name": "add", "description": "Adds.", "inputSchema": schema}]}
+    elif asked.get("method") == "tools/call":
+        if sys.argv[1] == "silent-call":
+            time.sleep(600)
+        text = "y" * (17 << 20) if sys.argv[1] == "endless" and asked["params"]["arguments"] else "fine"
+        result = {"content": [{"type": "text", "text": text}]}
+    if "id" in asked:
+        print(json.dumps({"result": result, "jsonrpc": "2.0", "id": asked["id"]}), flush=True)
+"""
+
+
+def broken(how: str) -> dict[str, dict[str, object]]:
+    return {"sums": {"command": sys.executable, "args": ["-c", BROKEN, how]}}
+
+
+@pytest.mark.parametrize("how", ["schema", "silent"])
+def test_a_server_that_does_not_tell_its_tools(bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Its fault, by its name, not one of aish."""
+    monkeypatch.setattr(servers, "CALL_S", 1.0)
+    with pytest.raises(UnavailableError, match="the MCP server sums does not tell its tools") as failed:
+        bench.run("say 1", mcp_servers=broken(how))
+    assert "\n" not in str(failed.value)
+
+
+def test_an_answer_without_end_is_told_at_once(bench: Bench) -> None:
+    """Which request it was for stands where it was cut off: its call would else wait for as long as one may take."""
+    done = bench.run(f"{call(a=1)} then {call()} then say 1", mcp_servers=broken("endless"))
+    assert done.answer == "w0"
+    results = [each["content"] for each in bench.bodies()[-1]["messages"] if each["role"] == "tool"]
+    assert "more than 16,777,216 bytes" in results[0]
+    assert results[1] == "fine", "it goes on after that"
+
+
+def test_a_call_that_is_never_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "CALL_S", 1.0)
+    done = bench.run(f"{call()} then say 1", mcp_servers=broken("silent-call"))
+    assert done.answer == "w0"
+    assert "imed out" in bench.bodies()[-1]["messages"][-1]["content"]
+
+
+def test_words_that_are_no_messages_are_passed_over(bench: Bench) -> None:
+    done = bench.run(f"{call()} then say 1", mcp_servers=broken("words"))
+    assert done.answer == "w0"
+    assert "fine" in done.results()[0]

@@ -203,6 +203,32 @@ exec({AGENT!r}, {{"__name__": "x"}})
     assert up.log(id_)[0] == "RefusedError\n"
 
 
+@pytest.mark.parametrize("who", ["above", "below"])
+def test_with_the_rights_of_its_owner_it_does_not_answer_its_family_either(up: Supervised, who: str) -> None:
+    """Else an agent that is to be asked about has only to start who says yes, with the rights that it was given."""
+    asking, cheating = [sys.executable, "-c", AGENT, "git push"], [sys.executable, "-c", AGENT, "cheat"]
+    script = f"""
+import subprocess, threading, time
+from aish.client import Aish
+with Aish() as aish:
+    if {who!r} == "above":
+        aish.spawn({asking!r}, name="asker")
+    else:
+        threading.Thread(target=lambda: Aish().ask_person("git push"), daemon=True).start()
+    while not aish.questions():
+        time.sleep(0.01)
+    if {who!r} == "above":
+        subprocess.run({cheating!r})
+    else:
+        aish.spawn({cheating!r}, name="helper", rights="owner").wait()
+"""
+    id_ = up.spawn(sys.executable, "-c", script, kind="agent", name="owner", rights="owner").id
+    up.wait(id_)
+    assert up.log(id_ if who == "above" else "helper")[0] == "RefusedError\n"
+    for part in waiting(up):
+        answer(up, part, "deny")
+
+
 def test_withdrawn(up: Supervised) -> None:
     script = """
 import os, threading, time

@@ -21,14 +21,18 @@ DEADLINE_S = 60
 def left(path: Path | str) -> Left:
     """What the redo log has and the tables have not."""
     for _ in range(100):
-        with closing(_open(path)) as db:
-            (value,) = db.execute("SELECT value FROM meta WHERE key = 'redo'").fetchone()
-        position = msgspec.msgpack.decode(value, type=Position)
-        found = redo.look(str(path), position)
-        with closing(_open(path)) as db:
-            if db.execute("SELECT value FROM meta WHERE key = 'redo'").fetchone() == (value,):
-                return found
+        before = position(path)
+        found = redo.look(str(path), before)
+        if position(path) == before:
+            return found
     raise AssertionError("its files never stood still")
+
+
+def position(path: Path | str) -> Position:
+    """Up to where the tables have what is in the redo log."""
+    with closing(_open(path)) as db:
+        (value,) = db.execute("SELECT value FROM meta WHERE key = 'redo'").fetchone()
+    return msgspec.msgpack.decode(value, type=Position)
 
 
 def ended(path: Path | str, where: str = "1") -> list[sqlite3.Row]:

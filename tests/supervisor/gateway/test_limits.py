@@ -7,7 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from aish.wire.link import ActivityNote, Hold, Release, Warn
-from aish.wire.message import KeyNew, KeyRevoke, RequestsQuery
+from aish.wire.message import KeyList, KeyNew, KeyRevoke, Limit, RequestsQuery
+from aish.wire.reply import Done
+from tests.deadline import until
 
 from .test_faults import Client, chat
 
@@ -42,6 +44,25 @@ class Call(threading.Thread):
         self.join(DEADLINE_S)
         assert self.answer is not None, "still waits"
         return self.answer
+
+
+def test_what_the_requests_of_a_key_do_is_told_with_it(shared: World) -> None:
+    """A key is no process: that it was held by its budget stood nowhere, and its program seemed to hang."""
+    key = shared.daemon.ask(KeyNew(name="seen", budget_tokens=20)).key
+
+    def doing() -> str:
+        (part,) = [each for each in shared.daemon.ask(KeyList()).keys if each.name == "seen"]
+        return str(part.doing)
+
+    assert shared.gateway.chat(key, "say 17 ", max_tokens=17)[0] == 200
+    assert doing() == ""
+    call = Call(shared, key, "gate say 2", max_tokens=2)
+    until("it is told", lambda: doing() == "over budget: 20 tokens")
+    assert shared.daemon.ask(Limit(target="key:seen", tokens="40")) == Done(changed=True)
+    until("it is let go", lambda: doing() == "1 request")
+    shared.upstream.open_gate()
+    assert call.done()[0] == 200
+    shared.upstream.close_gate()
 
 
 def test_a_spent_budget_holds_and_a_raised_one_releases(shared: World) -> None:

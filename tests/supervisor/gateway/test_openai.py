@@ -23,6 +23,20 @@ from aish.supervisor.gateway.meter import Used
             {"prompt_tokens": 5, "completion_tokens": 6, "total_tokens": 30},
             Used(5, 25),
         ),  # reasoning in the total only
+        (
+            {"prompt_tokens": 5, "completion_tokens": 6, "prompt_cache_hit_tokens": 4},
+            Used(5, 6, cached=4),
+        ),  # DeepSeek
+        ({"prompt_tokens": 5, "completion_tokens": 6, "cached_tokens": 9}, Used(5, 6, cached=5)),  # Moonshot
+        (
+            {
+                "prompt_tokens": 5,
+                "completion_tokens": 6,
+                "prompt_tokens_details": {"cached_tokens": 3},
+                "cached_tokens": 4,
+            },
+            Used(5, 6, cached=3),
+        ),
         ({"prompt_tokens": -5, "completion_tokens": 6}, None),
         ({"prompt_tokens": "5"}, None),
         ({"prompt_tokens": 10**30}, None),
@@ -109,6 +123,7 @@ def test_our_errors_have_openai_s_shape(error: errors.AishError, status: int, co
         (b'{"error":{"message":"m","type":"t","code":400}}', "m", None),
         (b'{"error":{"message":"m","type":"t","code":"c","param":"p"}}', "m", "c"),
         (b'{"error":"m"}', "m", None),
+        (b'[{"error":{"message":"m","code":400,"status":"INVALID_ARGUMENT"}}]', "m", None),  # Gemini's
         (b'{"detail":"m"}', "m", None),
         (b'{"detail":[{"loc":["body"]}]}', '[{"loc":["body"]}]', None),
         (b"<html>m</html>", "the server of x answered 400: <html>m</html>", None),

@@ -5,11 +5,11 @@ Source: platform.claude.com/docs/en/api/errors, with the words of OpenAI's diale
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from aish.supervisor.gateway.dialects import openai
+from aish.supervisor.gateway.dialects import openai, overlong
 
 _TYPES: Final = {
     400: "invalid_request_error",
@@ -30,7 +30,7 @@ class _Error(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    error: _Error
+    error: dict[str, Any]
 
 
 class _Shaped(msgspec.Struct):
@@ -41,8 +41,13 @@ class _Shaped(msgspec.Struct):
 def body(status: int, told: bytes) -> bytes:
     """`told` is an error in OpenAI's shape."""
     try:
-        message = msgspec.json.decode(told, type=_Body).error.message
+        error = msgspec.json.decode(told, type=_Body).error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        error = {}
+    message = error.get("message")
+    if error.get("code") == overlong.CODE:
+        message = overlong.in_anthropic_s_words(error)
+    elif not isinstance(message, str):
         message = _Error().message
     kind = _TYPES.get(status, "invalid_request_error" if 400 <= status < 500 else "api_error")
     return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message}})

@@ -1,0 +1,81 @@
+"""Requests to the gateway, which are sent once more where that is of use.
+
+no answer began    at once, once: a kept connection had grown old, or a gateway came back in between
+429, 529           after a pause: the server has too much to do, or the account has used what it may in a minute
+503                the same where it says for how long (Retry-After): else it is told, since waiting may not help
+
+The gateway asks nothing twice by itself (ADR 17), and an hour's work is not to end with a word that means "later". A
+usage window that is used up is heard of by such an answer, too: what is asked then is held, and the agent parked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+AGAIN_MOST: Final = 4
+LONGEST_S: Final = 300.0
+"""The gateway itself leaves no server alone for longer; who says more is not waited for."""
+FIRST_S: Final = 2.0
+"""The first pause where nobody says how long: 2, 4, 8, 16 s at most."""
+_BUSY: Final = {429: "too many requests", 503: "the server rests", 529: "the server is overloaded"}
+
+
+class Transport(httpx2.AsyncHTTPTransport):
+    """`tell` gets a line for the person who watches."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        for number in range(AGAIN_MOST):
+            response = await self._sent(request)
+            wait_s = pause_s(response.status_code, response.headers, number, time.time())
+            if wait_s is None:
+                return response
+            await response.aclose()
+            self._tell(f"{_BUSY[response.status_code]}: asked again in {wait_s:.0f} s")
+            await asyncio.sleep(wait_s)
+        return await self._sent(request)
+
+    async def _sent(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return await super().handle_async_request(request)
+        except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
+            return await super().handle_async_request(request)
+
+
+def pause_s(status: int, headers: Mapping[str, str], number: int, now_s: float) -> float | None:
+    """How long to wait before a request is sent again the `number`th time, from 0; None: it is not. Not all of many
+    come at the same moment. `headers`: whatever their case."""
+    if status not in _BUSY or headers.get("x-should-retry") == "false":
+        return None
+    told_s = _after_s(headers.get("retry-after"), now_s)
+    if told_s is None:
+        return None if status == 503 else FIRST_S * 2**number * random.uniform(0.5, 1.0)
+    return None if told_s > LONGEST_S else told_s * random.uniform(1.0, 1.2) + random.uniform(0.0, 1.0)
+
+
+def _after_s(told: str | None, now_s: float) -> float | None:
+    """Seconds, or a date; None where nothing is said that can be read."""
+    if told is None:
+        return None
+    try:
+        found_s = float(told)
+        return None if math.isnan(found_s) else max(0.0, found_s)
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(told).timestamp() - now_s)
+    except (ValueError, OverflowError):
+        return None
