@@ -125,10 +125,13 @@ def _after(words: list[str], written: str) -> list[tuple[str, str]] | None:
 def verb(argv: list[str]) -> int:
     """Run a verb in this process. Never raises."""
     import gc
+    import signal
 
     from aish import packages
 
     gc.enable()  # the launcher turned it off
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # the same
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     packages.complete()
     from aish.cli import dispatch
 

@@ -99,7 +99,7 @@ class _Stages:
 
     def _start(self, rt: Runtime, foreground: bool, runs: list[Run]) -> tuple[Job, int]:
         job = Job(self.text)
-        gate = _Gate(rt) if foreground and rt.jobs.terminal is not None else None
+        gate = _Gate(rt) if rt.jobs.terminal is not None else None
         edges: dict[int, TensorEdge] = {}
         before = -1
         try:
@@ -128,7 +128,7 @@ class _Stages:
             raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
         finally:
             if gate is not None:
-                gate.open(job)
+                gate.open(job, foreground=foreground)
             for open_edge in edges.values():
                 open_edge.close()
         return job, before
@@ -193,7 +193,7 @@ class _Stages:
 
 class _Gate:
     """Stages wait here until all of them exist and have the terminal: Ctrl-Z must stop the whole pipeline, and
-    no stage may read from the terminal before it is theirs."""
+    no stage may read from the terminal before it is theirs. Behind & it never is: reading from it stops them all."""
 
     def __init__(self, rt: Runtime) -> None:
         self.terminal = rt.jobs.terminal
@@ -205,9 +205,9 @@ class _Gate:
         os.read(self.read, 1)
         os.close(self.read)
 
-    def open(self, job: Job) -> None:
+    def open(self, job: Job, *, foreground: bool) -> None:
         """In the shell."""
-        if self.terminal is not None and job.pgid:
+        if foreground and self.terminal is not None and job.pgid:
             self.terminal.give(job.pgid)
         os.close(self.read)
         os.close(self.write)

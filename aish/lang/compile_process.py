@@ -65,7 +65,7 @@ def _start(rt: Runtime, body: Run, text: str, *, reads: bool) -> int:
 
     def child() -> int:
         os.close(ours)
-        rt.loops = loops  # as in $( )
+        rt.loops, rt.monitor_outside = loops, rt.monitor_outside or monitor  # as in $( )
         for fd in rt.files:  # ends of other substitutions: whoever reads them must see them end
             os.close(fd)
         rt.files.clear()

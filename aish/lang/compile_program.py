@@ -51,7 +51,7 @@ class Program:
         if name in rt.functions or builtins.find(name) is not None or rt.host.is_supervised(name):
             return None
         path = rt.commands.look(name)
-        if path is None:
+        if path is None or process.may_be_stopped(rt):
             return None
         before, rt.at = rt.at, self.site
         try:

@@ -55,6 +55,7 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
         os.close(read)
         rt.trace_depth += 1
         rt.loops = loops  # as everywhere, `break` ends it there
+        rt.monitor_outside |= monitor
         if "inherit_errexit" not in rt.shopt:
             options.turn(rt, "errexit", False)  # as in bash
         return body(rt)

@@ -60,6 +60,8 @@ def is_on(rt: Runtime, name: str) -> bool:
         return rt.exits
     if name == "interactive-comments":
         return "interactive_comments" in rt.shopt
+    if name == "monitor":
+        return rt.monitor or rt.monitor_outside
     return name in NAMES and bool(getattr(rt, name))
 
 
@@ -69,8 +71,10 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
     match name:
         case "allexport":
             rt.vars.export_all(on)
-        case "monitor" if on != rt.monitor:
-            rt.jobs.monitor(rt, on)
+        case "monitor":
+            rt.monitor_outside = False
+            if on != rt.monitor:
+                rt.jobs.monitor(rt, on)
         case "errexit":
             rt.exits = on
             rt.moments_changed()

@@ -2,7 +2,8 @@
 
 A program is started by posix_spawn where nothing has to be done between fork and exec, which costs the same
 however large the shell has grown. Job control needs the fork: the child must take the terminal itself (see
-terminal). In a forked copy nothing may ever return into the parent's code: `_child` ends in os._exit.
+terminal); and so does a group that Ctrl-Z can reach (see may_be_stopped). In a forked copy nothing may ever
+return into the parent's code: `_child` ends in os._exit.
 """
 
 from __future__ import annotations
@@ -46,9 +47,14 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         job = Job(rt.command_text(argv))
         fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
         return rt.jobs.wait_foreground(rt, job)
+    forks = not rt.monitor and may_be_stopped(rt)
     rt.signals.mode = signals.WAITING  # before the program is there: it may be interrupted before we go on
     try:
-        pid = spawn(rt, path, argv, environment)
+        if forks:
+            job = Job(rt.command_text(argv))
+            pid = fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
+        else:
+            pid = spawn(rt, path, argv, environment)
     except CommandError:
         rt.signals.mode = signals.RUNNING
         if rt.pending:
@@ -61,6 +67,24 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         job.pgid = job.add(pid).pid
         return rt.jobs.wait_foreground(rt, job)
     return wait_program(rt, pid, argv)
+
+
+def may_be_stopped(rt: Runtime) -> bool:
+    """Whether Ctrl-Z may come for this process's group. It stops what posix_spawn has made before that is the
+    program; posix_spawn waits for the program all the while, where no signal reaches it: nobody hears that the job
+    has stopped, and the terminal is stuck."""
+    if signals.SIGTSTP in rt.signals.ignored_at_start:
+        return False
+    try:
+        fd = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False  # there is no terminal
+    try:
+        return os.tcgetpgrp(fd) == os.getpgrp()
+    except OSError:
+        return False  # it has hung up
+    finally:
+        os.close(fd)
 
 
 def _become(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]) -> int:

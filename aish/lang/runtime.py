@@ -72,6 +72,8 @@ class Runtime(Moments):
     pipefail = posix = verbose = xtrace = emacs = vi = False
     errtrace = functrace = histexpand = history = keyword = nolog = onecmd = physical = privileged = False
     braceexpand = hashall = True
+    monitor_outside = False
+    """In a copy of the shell: the one that it was made of has job control, and so says `set -o` here. It has none."""
 
     vars: Variables
     values: dict[str, str]
@@ -428,6 +430,7 @@ class Runtime(Moments):
         self.from_prompt |= self.interactive
         self.interactive = False
         self.lasting = False
+        self.monitor_outside |= self.monitor
         self.monitor = False
         self.loops_outside, self.loops = self.loops, 0
         self.capture = None

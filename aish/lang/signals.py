@@ -308,8 +308,10 @@ class Signals:
             raise Interrupted(SIGHUP)
 
     def note(self, signo: int) -> None:
-        """Let the evaluator know."""
-        self.arrived.append(signo)
+        """Let the evaluator know. What waits to be acted upon waits once, however often it comes; but each child that
+        ends is news."""
+        if signo == SIGCHLD or signo not in self.arrived:
+            self.arrived.append(signo)
         self.rt.pending = True
 
     def that_cut(self) -> int:

@@ -130,8 +130,9 @@ class History:
             self._key = None
 
     def kept(self, line: str) -> bool:
-        """Whether a line comes into the list: HISTCONTROL and HISTIGNORE, and never one that begins with a space."""
-        if not line.strip() or line[0] == " ":
+        """Whether a line comes into the list: `set +o history`, HISTCONTROL and HISTIGNORE, and never one that begins
+        with a space."""
+        if not self.rt.history or not line.strip() or line[0] == " ":
             return False
         control = (self.rt.vars.get("HISTCONTROL") or "").split(":")
         last = self._lines[-1][1] if self._lines else None

@@ -12,6 +12,7 @@ from prompt_toolkit.input.posix_utils import PosixStdinReader
 from prompt_toolkit.input.vt100 import Vt100Input, raw_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from prompt_toolkit.input import Input
@@ -25,6 +26,10 @@ _STOPS = b"\r\n\t"
 def keyboard() -> Input | None:
     """The terminal on stdin; None where there is none."""
     return LineInput(sys.stdin) if sys.stdin.isatty() else None
+
+
+_SILENCE_MS = 50
+"""So long may a terminal take to send more of what is pasted."""
 
 
 class _Keys(raw_mode):
@@ -50,7 +55,17 @@ class LineInput(Vt100Input):
 
     def __init__(self, stdin: TextIO) -> None:
         super().__init__(stdin)
-        self.stdin_reader = _LineReader(self._fileno, encoding=stdin.encoding)
+        self.stdin_reader = self._reader = _LineReader(self._fileno, encoding=stdin.encoding)
+
+    def hold(self, held: Callable[[], bool]) -> None:
+        """Leave keys where they are while something that came before them waits to be acted upon."""
+        self._reader.held = held
+
+    def drop_paste(self) -> None:
+        """Nothing is left of one that Ctrl-C came into: its end may be among what the terminal dropped at that key,
+        and the rest must not be taken for what was typed."""
+        self._reader.drop_paste()
+        self.vt100_parser.reset()
 
 
 class _LineReader(PosixStdinReader):
@@ -60,26 +75,35 @@ class _LineReader(PosixStdinReader):
         super().__init__(stdin_fd, encoding=encoding)
         self._tail = b""
         self._pasting = False
+        self.held: Callable[[], bool] = bool
         self._poll = select.poll()
         self._poll.register(stdin_fd, select.POLLIN)
+
+    def drop_paste(self) -> None:
+        """Until its end, or until nothing comes any more."""
+        while self._pasting and not self.closed and self._poll.poll(_SILENCE_MS):
+            self._byte()
+        self._pasting = False
+        self._tail = b""
+
+    def _byte(self) -> bytes:
+        """The next one; none at the end of the input."""
+        try:
+            byte = os.read(self.stdin_fd, 1)
+        except OSError:
+            byte = b""
+        self.closed = not byte
+        self._tail = (self._tail + byte)[-len(_PASTE_BEGINS) :]
+        if self._tail in (_PASTE_BEGINS, _PASTE_ENDS):
+            self._pasting = self._tail == _PASTE_BEGINS
+        return byte
 
     def read(self, count: int = 1024) -> str:
         """What is there, up to a stop; of a paste all."""
         data = bytearray()
-        while not self.closed and self._poll.poll(0):
-            try:
-                byte = os.read(self.stdin_fd, 1)
-            except InterruptedError:
-                continue
-            except OSError:
-                byte = b""
-            if not byte:
-                self.closed = True
-                break
+        while not self.closed and not self.held() and self._poll.poll(0):
+            byte = self._byte()
             data += b"\r" if byte == b"\n" and not self._pasting else byte  # for the editor it is Enter
-            self._tail = (self._tail + byte)[-len(_PASTE_BEGINS) :]
-            if self._tail in (_PASTE_BEGINS, _PASTE_ENDS):
-                self._pasting = self._tail == _PASTE_BEGINS
-            elif byte in _STOPS and not self._pasting:
+            if byte in _STOPS and not self._pasting:
                 break
         return self._stdin_decoder.decode(bytes(data))

@@ -16,6 +16,7 @@ from aish.lang.control import CommandError, Interrupted
 from aish.lang.signals import SIGINT
 from aish.shell.bound_keys import Pressed, bound
 from aish.shell.drawing import draw_once
+from aish.shell.interruption import Interruption
 from aish.shell.keyboard import keyboard
 from aish.shell.paper import editable_output
 from aish.shell.typewriter import type_on_paper
@@ -50,7 +51,10 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
         if app.is_running and not app.is_done:  # the line may just have been taken
             app.exit(exception=TimeoutError())
 
+    interruption = Interruption(session.app)
+
     def begins() -> None:
+        interruption.running()
         if within_s is not None:
             app = get_app()
             app.loop.call_later(within_s, timed_out, app)  # type: ignore[union-attr]
@@ -58,7 +62,11 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
     start = Document(begin)
     try:
         while True:
-            line: object = session.prompt(default=start, pre_run=begins)
+            if rt.signals.traps.get(SIGINT) != "":
+                interruption.listen()
+            line: object = session.prompt(default=start, pre_run=begins, handle_sigint=False)
+            if interruption.is_left():
+                raise Interrupted(SIGINT)
             if not isinstance(line, Pressed):
                 return str(line)
             session.app.erase_when_done = False
@@ -70,4 +78,4 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
         sys.stderr.flush()
         return None
     finally:
-        rt.signals.reinstall()  # the event loop took SIGINT and SIGWINCH for itself
+        rt.signals.reinstall()  # the editor took SIGINT and SIGWINCH for itself

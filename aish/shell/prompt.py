@@ -30,6 +30,7 @@ from aish.shell import terminal_marks, terminal_size
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import draw_once
 from aish.shell.glance import Glance
+from aish.shell.interruption import Interruption
 from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from prompt_toolkit.formatted_text import AnyFormattedText
     from prompt_toolkit.input import Input
+    from prompt_toolkit.key_binding import KeyPressEvent
     from prompt_toolkit.output import Output
 
     from aish.lang.runtime import Runtime
@@ -147,6 +149,7 @@ class Prompt:
             type_on_paper(self.session.app, self._typed_prompt)
         else:
             draw_once(self.session.app)
+        self._interruption = Interruption(self.session.app)
         self._drawn_anew = self.session.app._on_resize  # noqa: SLF001
         self.session.app._on_resize = self._resized  # type: ignore[method-assign]  # noqa: SLF001
         link.watcher = self._watch
@@ -167,15 +170,12 @@ class Prompt:
 
     def _more_keys(self) -> KeyBindings:
         """Keys that end in something else than a line, or have something follow it."""
-        from aish.shell.bound_keys import open_editor
-        from aish.shell.key_functions import transpose_words
-
         found = KeyBindings()
         here = has_focus(DEFAULT_BUFFER)
         found.add("c-o", filter=here & emacs_insert_mode)(self.offered.run_and_go_on(self.rt))
-        found.add("escape", "t", filter=here & emacs_insert_mode)(transpose_words)
-        found.add("c-x", "c-e", filter=here & emacs_mode)(open_editor)
-        found.add("v", filter=here & vi_navigation_mode)(open_editor)
+        found.add("escape", "t", filter=here & emacs_insert_mode)(_transpose_words)
+        found.add("c-x", "c-e", filter=here & emacs_mode)(_open_editor)
+        found.add("v", filter=here & vi_navigation_mode)(_open_editor)
         return found
 
     def _edit(self, begin: Document) -> str | Pressed | InEditor | None:
@@ -183,8 +183,9 @@ class Prompt:
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
-                heard = self.rt.signals.traps.get(SIGINT) != ""
-                return self.session.prompt(default=begin, pre_run=self._running, handle_sigint=heard)
+                if self.rt.signals.traps.get(SIGINT) != "":
+                    self._interruption.listen()
+                taken = self.session.prompt(default=begin, pre_run=self._running, handle_sigint=False)
         except KeyboardInterrupt:
             raise Interrupted(SIGINT) from None
         except EOFError:
@@ -198,7 +199,10 @@ class Prompt:
             self.rt.signals.at_prompt = None
             self.glance.changed = self.known.changed = None
             self._loop, self._watched = None, None
-            self.rt.signals.reinstall()  # the event loop took SIGINT and SIGWINCH for itself
+            self.rt.signals.reinstall()  # the editor took SIGINT and SIGWINCH for itself
+        if self._interruption.is_left():
+            raise Interrupted(SIGINT)
+        return taken
 
     def offer(self, text: str) -> bool:
         """The next line begins with this, for somebody to look at it."""
@@ -280,6 +284,7 @@ class Prompt:
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
         self._check()
+        self._interruption.running()
         for signo in self.rt.signals.arrived:  # since the last command, before there was a loop to tell
             self._loop.call_soon(self._act, signo)
         wait_s = idle_s(self.rt)
@@ -345,9 +350,23 @@ class Prompt:
                 app.exit(exception=error)
 
 
+def _transpose_words(event: KeyPressEvent) -> None:
+    """Loaded with the key: the first prompt need not wait for it."""
+    from aish.shell.key_functions import transpose_words
+
+    transpose_words(event)
+
+
+def _open_editor(event: KeyPressEvent) -> None:
+    """The same."""
+    from aish.shell.bound_keys import open_editor
+
+    open_editor(event)
+
+
 @contextmanager
 def _ours(own: signals.Signals) -> Iterator[None]:
-    """Take SIGINT and SIGWINCH back from the event loop, which does not run meanwhile."""
+    """Take SIGINT and SIGWINCH back from the editor, whose event loop does not run meanwhile."""
     wakeup = signal.set_wakeup_fd(-1)
     before = {signo: signal.getsignal(signo) for signo in (SIGINT, SIGWINCH)}
     own.reinstall()

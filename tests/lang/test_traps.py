@@ -67,3 +67,9 @@ def test_a_dying_shell_runs_its_exit_trap_once(aish: Aish) -> None:
     running.send_signal(signal.SIGTERM)
     out, _ = running.communicate(timeout=60)
     assert (out, running.returncode) == (b"bye\n", -signal.SIGTERM)
+
+
+def test_signals_that_come_while_a_program_runs_are_acted_upon_once(aish: Aish) -> None:
+    """`timeout` sends two, to the process and to its group: what a script does to clean up was done twice."""
+    sends = "n=0; while [ $n -lt 200 ]; do kill -USR1 $PPID; n=$((n + 1)); done"
+    assert aish(f"trap 'echo t' USR1; sh -c '{sends}'; echo end").out == "t\nend\n"

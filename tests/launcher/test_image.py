@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pexpect
 import pytest
@@ -97,6 +98,21 @@ def test_changed_module_is_noticed(file: str, old: str, new: str, script: str, s
     path.write_text(text.replace(old, new))
     assert kept.out("-c", script) == f"{shows}\n"
     assert kept.out("-c", script) == f"{shows}\n"
+
+
+def test_ctrl_c_while_it_is_made(kept: Installed) -> None:
+    """That takes seconds, and ended in a traceback of the launcher's."""
+    path = kept.packages / "aish" / "image.py"
+    path.write_text(path.read_text() + "\nos.write(1, b'made now')\nos.read(0, 1)\n")
+    kept.image.unlink()
+    words = [str(kept.program), "-c", "echo ran"]
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(words, env=kept.environ, **pipes) as running:
+        assert running.stdout is not None
+        assert running.stdout.read(8) == b"made now"
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (-signal.SIGINT, b"")
 
 
 def test_a_copy_of_the_installation_runs_its_own_files(kept: Installed, tmp_path: Path) -> None:

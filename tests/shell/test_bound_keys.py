@@ -64,6 +64,7 @@ class Editor:
 
     def __init__(self, setup: str) -> None:
         self.rt = Runtime(NoHost(), {"PS1": "$ ", "PS2": "> ", "HISTFILE": "", "n": "0"})
+        self.rt.history = True
         self.rt.emacs = self.rt.interactive = self.rt.lasting = self.rt.histexpand = True
         self.rt.signals.reinstall()
         self.typed: list[str] = []

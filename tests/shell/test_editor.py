@@ -367,6 +367,26 @@ def test_lines_typed_at_once_belong_to_who_reads_them(editor: Terminal) -> None:
 # ------------------------------------------------------------------------------------------- signals
 
 
+def test_ctrl_c_comes_before_what_is_typed_behind_it(editor: Terminal) -> None:
+    """Programs that type for somebody send both at once: `abcecho one` was run, with a traceback of the editor's."""
+    editor.type("abc")
+    editor.expect("abc")
+    editor.type("\x03echo o'n'e\r")
+    editor.expect(r"one\r\n")
+    seen = editor.at_prompt()
+    assert "abcecho" not in plain(seen)
+    assert "Traceback" not in seen
+    assert "one" in plain(editor.run("echo o'n'e"))
+
+
+def test_ctrl_c_ends_a_paste_whose_end_never_comes(editor: Terminal) -> None:
+    """The terminal drops what is unread at that key: with the end of the paste it dropped every key from then on."""
+    editor.type("\x1b[200~echo wrong\necho ")
+    editor.type("\x03")
+    editor.at_prompt()
+    assert plain(editor.run("echo o'n'e")).endswith("one\n")
+
+
 def test_interrupt_trap(editor: Terminal) -> None:
     editor.run("trap 'echo GOT' INT")
     editor.type("abc\x03")

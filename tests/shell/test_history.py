@@ -25,6 +25,7 @@ def shells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
 
     def start(**variables: str) -> History:
         rt = Runtime(NoHost(), {"PWD": "/", **variables})
+        rt.history = True
         opened.append(History(rt, Link(lambda fd: serve(fd, Answers(list, lambda words, written: None).table()))))
         return opened[-1]
 
@@ -56,6 +57,16 @@ def typed(history: History, *lines: str) -> list[str]:
 )
 def test_what_is_kept(shells: Callable[..., History], variables: dict[str, str], kept: list[str]) -> None:
     assert typed(shells(**variables), "a", " secret", "a", "b", "  ", "a") == kept
+
+
+def test_set_o_history(shells: Callable[..., History]) -> None:
+    """`set +o history` was taken, and every line was kept on."""
+    history = shells()
+    typed(history, "one")
+    history.rt.history = False
+    typed(history, "two")
+    history.rt.history = True
+    assert typed(history, "three") == ["one", "three"]
 
 
 def test_the_next_shell_goes_on_with_the_numbers(shells: Callable[..., History]) -> None:

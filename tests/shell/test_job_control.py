@@ -64,6 +64,14 @@ def _background_reader(shell: Shell) -> list[object]:
     return [shell.prompt().count("hello") > 0, shell.status(), shell.jobs()]
 
 
+def _background_pipeline(shell: Shell) -> list[object]:
+    """Its reader was stopped before the stages behind it were there to be stopped with it, and they ran on."""
+    shell.run("cat | sleep 1000 | sleep 1000 | sleep 1000 | sleep 1000 | sleep 1000 &")
+    shell.until_job(1, "Stopped")
+    shell.run("kill -9 %1")
+    return [shell.has_terminal()]
+
+
 def _background_writer(shell: Shell) -> list[object]:
     """With tostop it stops, without it writes."""
     shell.run("stty tostop; sh -c 'echo out' &")
@@ -282,6 +290,19 @@ def _nested(inner: str) -> Scenario:
         return [*seen, shell.status(), shell.has_terminal(), shell.jobs()]
 
     return scenario
+
+
+def _busy(shell: Shell) -> list[object]:
+    """What posix_spawn had made was stopped before it was the program, and who waited for it could not be: nobody
+    heard of the stop, and no key reached anything any more."""
+    (shell.folder / "busy.sh").write_text("echo begins; while :; do /bin/true; done\n")
+    for line in ["$S busy.sh", "(. ./busy.sh)", ". ./busy.sh | cat"] * 4:
+        shell.type(f"{line}\n")
+        shell.see("begins")
+        shell.type(STOP)
+        shell.prompt()
+        shell.run("kill -9 %%; wait %%")
+    return [shell.has_terminal()]
 
 
 def _orphans(shell: Shell) -> list[object]:
@@ -595,6 +616,12 @@ SCENARIOS: dict[str, Scenario] = {
     "bash inside": _nested("bash --norc --noprofile -i"),
     "aish inside": _nested("$AISH -i"),
     "set -m in a script": _monitor_in_a_script,
+    "Ctrl-Z of a busy script": _busy,
+    "options saved and restored": typed(
+        'x=$(set +o); y=$(echo $-); [ $y = $- ]; echo $?', 'eval "$x"', "set -o | grep -w -e monitor -e history",
+        "cat < <([[ -o monitor ]] && echo on)", "(set +m; [[ -o monitor ]]; echo $?)", ("sleep 1000", STOP), "jobs",
+    ),
+    "background pipeline that reads the terminal": _background_pipeline,
     "wait for what stops": _wait_for_what_stops,
     "IGNOREEOF": _ignoreeof_by_number,
     "checkjobs": _checkjobs,

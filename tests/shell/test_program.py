@@ -167,6 +167,20 @@ def test_start_up_files(aish: Aish) -> None:
     assert aish.run(["--rcfile", "rc", "-i", "-c", "echo x"], env=environment).out == "from rc\nx\n"
 
 
+def test_file_for_every_script(aish: Aish) -> None:
+    """Images have it bring PATH and functions for `-c`; it is for no shell at a prompt."""
+    (aish.folder / "env").write_text("f() { echo from env $1; }\n")
+    (aish.folder / "s").write_text("f script\n")
+    environment = {**aish.environment, "BASH_ENV": "${HOME}/env"}
+    assert aish.run(["-c", "f c"], env=environment).out == "from env c\n"
+    assert aish.run(["s"], env=environment).out == "from env script\n"
+    assert aish.run([], env=environment, input=b"f stdin\n").out == "from env stdin\n"
+    for options in (["--posix"], ["-p"], ["-i", "--norc"]):
+        assert aish.run([*options, "-c", "f || echo none"], env=environment).out == "none\n", options
+    found = aish.run(["-c", "echo on"], env={**environment, "BASH_ENV": "/nosuch"})
+    assert (found.out, found.err) == ("on\n", "")
+
+
 def test_aliases_are_an_option_at_a_prompt_as_well(aish: Aish) -> None:
     script = "alias a='echo x'; eval a; shopt -q expand_aliases; shopt -u expand_aliases; eval a || echo $?"
     assert aish.run(["-i", "--norc", "-c", script]).out == "x\n127\n"
