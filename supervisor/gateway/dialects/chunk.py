@@ -7,12 +7,12 @@ word only: `delta` and `message`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from aish.errors import UpstreamError
-from aish.supervisor.gateway.dialects import odd
+from aish.supervisor.gateway.dialects import odd, openai
 from aish.supervisor.gateway.dialects.call import AnyObject
 from aish.supervisor.gateway.dialects.openai import MOST_TOKENS
 
@@ -117,33 +117,26 @@ class Event(msgspec.Struct):
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
-class _Read(msgspec.Struct):
-    cached_tokens: _Count | None = None
-
-
-class _Made(msgspec.Struct):
-    reasoning_tokens: _Count | None = None
-
-
 class Usage(msgspec.Struct):
-    """`prompt_tokens` has the cached ones in it, `completion_tokens` those of reasoning."""
+    """`prompt_tokens` has the cached ones in it, `completion_tokens` those of reasoning. What may be of any type is
+    only a part of the rest, which it is not to spoil."""
 
     prompt_tokens: _Count
     completion_tokens: _Count = 0
-    prompt_tokens_details: _Read | None = None
-    completion_tokens_details: _Made | None = None
-    prompt_cache_hit_tokens: _Count | None = None
+    prompt_tokens_details: Any = None
+    completion_tokens_details: Any = None
+    prompt_cache_hit_tokens: Any = None
     """The cached ones, by DeepSeek's name; Moonshot's is the next."""
-    cached_tokens: _Count | None = None
+    cached_tokens: Any = None
 
     @property
     def cached(self) -> int:
-        found = self.prompt_tokens_details.cached_tokens if self.prompt_tokens_details is not None else None
-        return min(found or self.prompt_cache_hit_tokens or self.cached_tokens or 0, self.prompt_tokens)
+        found = openai.cached(self.prompt_tokens_details, self.prompt_cache_hit_tokens, self.cached_tokens)
+        return min(found, self.prompt_tokens)
 
     @property
     def reasoning(self) -> int | None:
-        return self.completion_tokens_details.reasoning_tokens if self.completion_tokens_details is not None else None
+        return openai.within(self.completion_tokens_details, "reasoning_tokens")
 
 
 _event: Final = msgspec.json.Decoder(Event)

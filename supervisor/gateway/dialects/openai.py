@@ -6,7 +6,7 @@ How a request reads is in call.py, a stream in sse.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -48,27 +48,32 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 _NULL: Final = msgspec.Raw(b"null")
 
 
-class _Read(msgspec.Struct):
-    cached_tokens: _Count | None = None
-
-
-class _Made(msgspec.Struct):
-    reasoning_tokens: _Count | None = None
-
-
-_NO_READ: Final = _Read()
-_NO_MADE: Final = _Made()
-
-
 class _Usage(msgspec.Struct):
+    """What may be of any type is only a part of the rest, which it is not to spoil."""
+
     prompt_tokens: _Count
     completion_tokens: _Count = 0
     total_tokens: _Count | None = None
-    prompt_tokens_details: _Read | None = None
-    completion_tokens_details: _Made | None = None
-    prompt_cache_hit_tokens: _Count | None = None
+    prompt_tokens_details: Any = None
+    completion_tokens_details: Any = None
+    prompt_cache_hit_tokens: Any = None
     """The cached ones, by DeepSeek's name; Moonshot's is the next."""
-    cached_tokens: _Count | None = None
+    cached_tokens: Any = None
+
+
+def within(details: object, name: str) -> int | None:
+    """The figure of that name in an object of figures, None where there is none that can be."""
+    return _figure(details.get(name)) if isinstance(details, dict) else None
+
+
+def cached(details: object, *others: object) -> int:
+    """How many tokens of the prompt were cached: in `prompt_tokens_details`, else by another name."""
+    found = within(details, "cached_tokens")
+    return found or next((told for told in map(_figure, others) if told), 0)
+
+
+def _figure(told: object) -> int | None:
+    return told if type(told) is int and 0 <= told <= MOST_TOKENS else None
 
 
 class _Reply(msgspec.Struct):
@@ -120,15 +125,9 @@ def _used(raw: msgspec.Raw) -> Used | None:
     output = usage.completion_tokens
     if usage.total_tokens is not None:  # some count the reasoning only in the total
         output = max(output, usage.total_tokens - usage.prompt_tokens)
-    read, made = usage.prompt_tokens_details or _NO_READ, usage.completion_tokens_details or _NO_MADE
-    return Used(
-        usage.prompt_tokens,
-        output,
-        cached=min(
-            read.cached_tokens or usage.prompt_cache_hit_tokens or usage.cached_tokens or 0, usage.prompt_tokens
-        ),
-        reasoning=min(made.reasoning_tokens or 0, output),
-    )
+    read = cached(usage.prompt_tokens_details, usage.prompt_cache_hit_tokens, usage.cached_tokens)
+    made = within(usage.completion_tokens_details, "reasoning_tokens") or 0
+    return Used(usage.prompt_tokens, output, cached=min(read, usage.prompt_tokens), reasoning=min(made, output))
 
 
 class _Function(msgspec.Struct):

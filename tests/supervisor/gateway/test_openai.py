@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish import errors
 from aish.errors import InputError
-from aish.supervisor.gateway.dialects import openai, sse
+from aish.supervisor.gateway.dialects import chunk, openai, sse
 from aish.supervisor.gateway.meter import Used
 
 
@@ -60,6 +61,30 @@ def test_the_text_of_an_answer_is_all_that_the_model_wrote() -> None:
     assert sorted(openai.choice_text(json.dumps(choice).encode())) == ["a", "b", "c", "d"]
     assert openai.choice_text(b'{"text": "x"}') == "x"
     assert openai.choice_text(b"nonsense") == ""
+
+
+ODD_FIGURES = [4.0, "4", {}, [4], True, -4, 10**30, None]
+
+
+@pytest.mark.parametrize("odd", ODD_FIGURES)
+@pytest.mark.parametrize("name", ["prompt_cache_hit_tokens", "cached_tokens", "prompt_tokens_details"])
+def test_a_figure_of_the_cache_that_cannot_be_spoils_no_other(name: str, odd: object) -> None:
+    """One of another type made all of the usage nonsense, and the request was estimated."""
+    for told in (odd, {"cached_tokens": odd}):
+        usage = {"prompt_tokens": 5, "completion_tokens": 6, name: told}
+        usage["completion_tokens_details"] = {"reasoning_tokens": odd}
+        assert openai.read(json.dumps({"usage": usage}).encode()).used == Used(5, 6)
+        read = chunk.usage(msgspec.Raw(json.dumps(usage).encode()))
+        assert read is not None
+        assert (read.prompt_tokens, read.completion_tokens, read.cached, read.reasoning or 0) == (5, 6, 0, 0)
+
+
+def test_a_figure_that_can_be_counts_beside_one_that_cannot() -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 6, "prompt_cache_hit_tokens": "4", "cached_tokens": 3}
+    assert openai.read(json.dumps({"usage": usage}).encode()).used == Used(5, 6, cached=3)
+    read = chunk.usage(msgspec.Raw(json.dumps(usage).encode()))
+    assert read is not None
+    assert read.cached == 3
 
 
 @pytest.mark.parametrize(
