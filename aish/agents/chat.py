@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     Messages = list[tuple[Role, str]]
 
 DONE: Final = "[DONE]"
+TEXT_PARTS: Final = ("text", "output_text")
 SHOWN_MAX: Final = 300  # characters of an upstream's own words in an error
 
 
@@ -81,11 +82,18 @@ def read_chunk(data: str) -> Delta:
         raise _malformed(data)
     # `message`: a server that does not stream answers with the whole message at once.
     part = choice.get("delta") or choice.get("message") or {}
-    text = part.get("content") if isinstance(part, dict) else None
-    delta.text = text if isinstance(text, str) else ""
+    delta.text = _said(part.get("content")) if isinstance(part, dict) else ""
     finish = choice.get("finish_reason")
     delta.finish = finish if isinstance(finish, str) else None
     return delta
+
+
+def _said(content: object) -> str:
+    """A text, or the texts of its parts: some servers write them so, thoughts of the model among them."""
+    if not isinstance(content, list):
+        return content if isinstance(content, str) else ""
+    parts = [part for part in content if isinstance(part, dict) and part.get("type") in TEXT_PARTS]
+    return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
 
 
 def error_text(error: object) -> str:

@@ -56,6 +56,16 @@ def test_chunks() -> None:
     assert read_chunk('{"choices": [], "usage": {"prompt_tokens": true}}').input_tokens is None
 
 
+@pytest.mark.parametrize("word", ["delta", "message"])
+def test_a_text_in_parts_is_the_text_of_its_parts(word: str) -> None:
+    """Of servers that write so (Mistral's, when they reason) nothing was printed but what came as plain text."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [thought, {"type": "text", "text": "yes"}, {"type": "text", "text": 5}, "no part", {"type": "image"}]
+    assert read_chunk(chunk(**{word: {"content": [*parts, {"type": "output_text", "text": " so"}]}})).text == "yes so"
+    assert read_chunk(chunk(**{word: {"content": [thought]}})).text == ""
+    assert read_chunk(chunk(**{word: {"content": {"text": "none of this"}}})).text == ""
+
+
 @pytest.mark.parametrize(
     "data", ["", "nonsense", "[1]", "7", "null", "{}", '{"choices": "x"}', '{"choices": ["x"]}', "[" * 100_000]
 )
