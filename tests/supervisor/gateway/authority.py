@@ -10,7 +10,7 @@ import socket
 import socketserver
 import ssl
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -20,6 +20,8 @@ from cryptography.x509.oid import NameOID
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
@@ -50,18 +52,38 @@ def signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
     return root, context
 
 
+def strict(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    """The system's only authority is that of `root`, and Python is as strict as from 3.13 on: such a certificate is
+    refused by who leaves it at that."""
+    made = ssl.create_default_context
+
+    def create(*args: Any, **named: Any) -> ssl.SSLContext:
+        context = made(*args, **named)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", create)
+    monkeypatch.setenv("SSL_CERT_FILE", str(root))
+
+
 class Proxy(socketserver.ThreadingTCPServer):
-    """`asked`: the first line of each request. `refuses`: what it answers instead; "": nothing, it closes."""
+    """`asked`: the first line of each request. `refuses`: what it answers instead; "": nothing, it closes. `tls`:
+    what it listens with itself, where it is an https:// one."""
 
     daemon_threads = True
     allow_reuse_address = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         super().__init__(("127.0.0.1", 0), _Passing)
         self.asked: list[str] = []
         self.refuses: str | None = None
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.server_address[1]}"
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        client, address = super().get_request()
+        return (client if self._tls is None else self._tls.wrap_socket(client, server_side=True)), address
 
     def close(self) -> None:
         self.shutdown()

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
 
 from aish.supervisor.gateway.routes import Server
+from aish.supervisor.gateway.upstream import Upstreams
 from aish.supervisor.gateway.way import proxy_of
 from aish.wire.link import Readiness
 
-from .authority import Proxy, signed
+from .authority import Proxy, signed, strict
 from .upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from .conftest import World
 
@@ -70,6 +73,29 @@ def test_through_a_proxy(shared: World, far: Upstream, proxy: Proxy, *, tls: boo
         assert f"CONNECT {place} HTTP/1.1" in proxy.asked
     else:
         assert proxy.asked[asked:] == [f"POST {far.route}/chat/completions HTTP/1.1"]
+
+
+def test_the_system_s_authorities_count_for_an_https_proxy_before_an_http_server(
+    tmp_path: Path, far: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were not known until some https server had been asked."""
+    root, tls = signed(tmp_path)
+    strict(monkeypatch, root)
+    far.start()
+    before = Proxy(tls)
+
+    async def models() -> object:
+        upstreams = Upstreams()
+        try:
+            return await upstreams.ask(Server("p50", "far", far.route, proxy=before.url), "/models")
+        finally:
+            await upstreams.close()
+
+    try:
+        assert asyncio.run(models())
+    finally:
+        before.close()
+    assert before.asked == [f"GET {far.route}/models HTTP/1.1"]
 
 
 def test_a_proxy_that_refuses_and_one_that_is_not_there(shared: World, far: Upstream, proxy: Proxy) -> None:
