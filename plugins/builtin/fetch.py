@@ -11,6 +11,7 @@ agent's commands reach and what its pages come from is one thing then.
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
@@ -24,6 +25,7 @@ from aish.plugins.builtin.declined import DeclinedError
 from aish.plugins.builtin.page import words_of
 from aish.plugins.builtin.wish import Wish, one_line
 from aish.sandbox.hosts import is_public
+from aish.wire import authorities
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -37,6 +39,7 @@ TIMEOUT_S: Final = 30.0
 REDIRECTS: Final = 5
 _TEXTS: Final = ("text/", "application/json", "application/xml", "application/javascript", "application/x-yaml")
 _SUFFIXES: Final = ("+json", "+xml")
+_trusted = functools.cache(authorities.trusted)
 
 
 async def looked_up(host: str, port: int) -> list[str]:
@@ -87,7 +90,8 @@ class Fetch:
         Args:
             url: Its address, http:// or https://.
         """
-        connector = aiohttp.TCPConnector(resolver=_Checked(self._lookup), use_dns_cache=False)
+        trusted = await asyncio.to_thread(_trusted)
+        connector = aiohttp.TCPConnector(resolver=_Checked(self._lookup), use_dns_cache=False, ssl=trusted)
         # By the proxy a person may be asked, who takes his time.
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S if self._proxy is None else None)
         try:

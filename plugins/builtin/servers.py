@@ -21,6 +21,7 @@ from aish.errors import UnavailableError, UpstreamError
 from aish.plugins.builtin.entries import filled
 from aish.plugins.builtin.wish import one_line
 from aish.spi.agent_adapter import Command
+from aish.wire import authorities
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
@@ -56,9 +57,20 @@ def toolsets(
 
 
 def _toolset(name: str, entry: Mapping[str, Any], host: Host, environ: Mapping[str, str]) -> AbstractToolset[Any]:
-    server = entry["url"] if "url" in entry else Supervised(host, name, command(entry, environ))
-    headers = entry.get("headers") if "url" in entry else None
-    made: MCPToolset[Any] = MCPToolset(server, id=name, headers=headers, init_timeout=START_S, read_timeout=CALL_S)
+    made: MCPToolset[Any]
+    if "url" in entry:
+        secure = authorities.trusted() if entry["url"].lower().startswith("https:") else None
+        made = MCPToolset(
+            entry["url"],
+            id=name,
+            headers=entry.get("headers"),
+            verify=secure,
+            init_timeout=START_S,
+            read_timeout=CALL_S,
+        )
+    else:
+        server = Supervised(host, name, command(entry, environ))
+        made = MCPToolset(server, id=name, init_timeout=START_S, read_timeout=CALL_S)
     return Named(made, name).prefixed(name)
 
 

@@ -8,10 +8,10 @@ import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from aish.supervisor import authorities
 from aish.supervisor.daemon.errands import ErrandError
 from aish.supervisor.daemon.logs import STREAMS
 from aish.supervisor.daemon.ports import PLACE
+from aish.wire import authorities
 
 if TYPE_CHECKING:
     from aish.supervisor.daemon.errands import Errands

@@ -10,10 +10,10 @@ import functools
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from aish.supervisor import authorities
 from aish.supervisor.egress import request
 from aish.supervisor.egress.address import CONNECT_S, STREAM_BYTES
 from aish.supervisor.egress.refused import RefusedError
+from aish.wire import authorities
 
 if TYPE_CHECKING:
     from aish.supervisor.egress.address import Streams

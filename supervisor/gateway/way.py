@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aish.errors import StorageError
-from aish.supervisor import authorities
 from aish.supervisor.gateway.routes import Server
+from aish.wire import authorities
 
 _Stamp = tuple[int, int, int]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from aish.plugins.builtin.page import words_of
 from aish.supervisor.egress.guests import Guests
 from aish.supervisor.egress.server import Server
 from aish.wire.egress import FromEgress, Guest, MayReach, Reach
+from tests.supervisor.gateway.authority import signed, strict
 
 
 @pytest.mark.parametrize(
@@ -132,16 +135,23 @@ class Web:
         self.seen.append(f"{request.host}{request.path}")
         return self.replies[request.path]()
 
-    def fetch(self, path: str, monkeypatch: pytest.MonkeyPatch, allowed: tuple[str, ...] = ("a.test",)) -> str:
+    def fetch(
+        self,
+        path: str,
+        monkeypatch: pytest.MonkeyPatch,
+        allowed: tuple[str, ...] = ("a.test",),
+        tls: ssl.SSLContext | None = None,
+    ) -> str:
         async def go() -> str:
             app = web.Application()
             app.router.add_route("*", "/{tail:.*}", self._answer)
             runner = web.AppRunner(app)
             await runner.setup()
-            site = web.TCPSite(runner, "127.0.0.1", 0)
+            site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
             await site.start()
             port = runner.addresses[0][1]
-            monkeypatch.setattr(hosts, "_PORTS", {"http": port, "https": 443})
+            scheme = "http" if tls is None else "https"
+            monkeypatch.setattr(hosts, "_PORTS", {"http": 80, "https": 443, scheme: port})
 
             async def lookup(host: str, _: int) -> list[str]:
                 self.lookups.append(host)
@@ -149,7 +159,7 @@ class Web:
 
             self.replies.setdefault("/away", lambda: web.Response(status=302, headers={"Location": self.away(port)}))
             try:
-                return await Fetch(allowed, lookup).fetch(f"http://a.test:{port}{path}")
+                return await Fetch(allowed, lookup).fetch(f"{scheme}://a.test:{port}{path}")
             finally:
                 await runner.cleanup()
 
@@ -167,6 +177,20 @@ def test_a_page_is_its_words(site: Web, monkeypatch: pytest.MonkeyPatch) -> None
     page = "<title>T</title><script>x()</script><p>One &amp; two<p>three"
     site.replies["/p"] = lambda: web.Response(text=page, content_type="text/html")
     assert site.fetch("/p", monkeypatch) == "T\nOne & two\nthree"
+
+
+def test_a_page_of_a_server_whose_authority_python_finds_too_plain(
+    site: Web, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From Python 3.13 on nothing was fetched where a company looks into TLS, though its models could be asked."""
+    root, tls = signed(tmp_path)
+    strict(monkeypatch, root)
+    module._trusted.cache_clear()
+    site.replies["/p"] = lambda: web.Response(text="words")
+    try:
+        assert site.fetch("/p", monkeypatch, tls=tls) == "words"
+    finally:
+        module._trusted.cache_clear()
 
 
 def test_a_redirect_to_another_host_is_checked_as_if_it_was_asked_for(

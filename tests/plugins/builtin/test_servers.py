@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import http.server
 import json
 import sys
+import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
 
 from aish.errors import InputError, RefusedError, UnavailableError
 from aish.plugins.builtin import servers
+from tests.supervisor.gateway.authority import signed, strict
 
 if TYPE_CHECKING:
+    from aish.spi.agent_adapter import Host
+
     from .conftest import Bench
 
 # By the protocol's own words: a server that needs no library.
@@ -51,6 +57,46 @@ def sums(tmp_path: Path) -> dict[str, object]:
     path.write_text(SERVER)
     env = {"PID_FILE": str(tmp_path / "pid"), "GIVEN": "${GIVEN_BY_TEST:-nothing}"}
     return {"command": sys.executable, "args": [str(path)], "env": env}
+
+
+class Far(http.server.BaseHTTPRequestHandler):
+    """By its URL: it knows nothing."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        self.send_response(404)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_one_by_its_url_whose_authority_python_finds_too_plain_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From Python 3.13 on it was not, though models of the same company were."""
+    root, tls = signed(tmp_path)
+    strict(monkeypatch, root)
+
+    async def enter(port: int) -> None:
+        (one,) = servers.toolsets({"far": {"url": f"https://127.0.0.1:{port}/mcp"}}, cast("Host", None))
+        async with one:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Far) as far:
+        far.socket = tls.wrap_socket(far.socket, server_side=True)
+        thread = threading.Thread(target=far.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(UnavailableError, match="far did not start"):
+                asyncio.run(enter(far.server_address[1]))
+        finally:
+            far.shutdown()
+            thread.join()
+    assert "/mcp" in Far.asked
 
 
 def call(**arguments: object) -> str:

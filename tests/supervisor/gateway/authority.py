@@ -1,4 +1,4 @@
-"""An authority that signs certificates of 127.0.0.1, and a proxy that passes all on and remembers for whom."""
+"""An authority that signs certificates, and a proxy that passes all on and remembers for whom."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 def signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """The authority's certificate in PEM, and what a server at 127.0.0.1 that it signed listens with."""
+    """The authority's certificate in PEM, and what a server at 127.0.0.1, or of the name
+    a.test, that it signed listens with."""
     authority, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority of ours")])
     now = datetime.datetime.now(datetime.UTC)
@@ -37,7 +38,7 @@ def signed(folder: Path) -> tuple[Path, ssl.SSLContext]:
         )
         made = made.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         if not ca:
-            names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("a.test")]
             made = made.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return made.sign(authority, hashes.SHA256())
 
