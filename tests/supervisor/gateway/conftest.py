@@ -90,6 +90,11 @@ class GatewayProcess:
         self.process.kill()
         self.process.wait(DEADLINE_S)
 
+    def ended(self) -> int:
+        """The exit status, once it has ended by itself."""
+        assert self.process is not None
+        return self.process.wait(DEADLINE_S)
+
     def stop(self) -> int:
         """SIGTERM; returns the exit status."""
         if self.process is None:
