@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import time
+import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from aish.cli import usage
 from aish.cli.output import usd
 from aish.client import connect
+from aish.plugins.simprovider.server import LLAMACPP
+from aish.plugins.simprovider.thread import Running
 from aish.wire.part import TokensPart, UsageRow, WindowPart
 
 if TYPE_CHECKING:
@@ -124,12 +127,33 @@ def test_windows_are_of_accounts_as_they_are_now(words: tuple[str, ...], shared_
     assert shared_home.aish("usage", "--windows", *words).returncode == 2
 
 
-def test_of_one_key(shared_home: Home) -> None:
+def ask(made: dict[str, str]) -> None:
+    """One request by a key, as `aish key new --json` tells it."""
+    body = json.dumps({"model": "sim", "messages": [{"role": "user", "content": "say 2"}]}).encode()
+    headers = {"Authorization": f"Bearer {made['key']}", "Content-Type": "application/json"}
+    request = urllib.request.Request(made["base_url"] + "/chat/completions", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as reply:
+        assert reply.status == 200
+
+
+def test_of_one_key(home: Home) -> None:
     """A key's usage stood in the sum of all alone, though `aish requests` knows it."""
-    assert shared_home.aish("key", "new", "mine").returncode == 0
-    done = shared_home.aish("usage", "key:mine", "--json")
+    running = Running(engine=LLAMACPP)
+    try:
+        assert home.aish("model", "serve", "sim", "--url", running.url).returncode == 0
+        keys = {name: json.loads(home.aish("key", "new", name, "--json").stdout) for name in ("mine", "other")}
+        for name in ("mine", "mine", "other"):
+            ask(keys[name])
+    finally:
+        running.stop()
+    for name, requests in (("mine", 2), ("other", 1)):
+        done = home.aish("usage", f"key:{name}", "--json")
+        (row,) = json.loads(done.stdout)
+        assert (row["tokens"]["requests"], row["model"]) == (requests, "sim")
+    assert home.aish("key", "new", "idle").returncode == 0
+    done = home.aish("usage", "key:idle", "--json")
     assert (done.returncode, json.loads(done.stdout)) == (0, [])
-    missing = shared_home.aish("usage", "key:mime")
+    missing = home.aish("usage", "key:mime")
     assert missing.returncode != 0
     assert "did you mean key:mine?" in missing.stderr
 
