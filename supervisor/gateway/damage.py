@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _TAILS: Final = ("-wal", "-shm")
+_HEAD_BYTES: Final = 4096
+"""A file of which SQLite has written nothing but its head."""
 _BEGUN: Final = ".begun"
 """What the name of a new one ends with that has not its own yet."""
 _HELD: Final = Told(keys=[], accounts=[AccountRow(USER, budget=Budget(tokens=0))], meta={})
@@ -42,16 +44,17 @@ _GOES_ON: Final = "Budgets of what runs go on from what the daemon knew; earlier
 
 def open_records(path: str) -> tuple[Records, str | None]:
     """The records, and what a person must know where they had to be begun anew. Raises StorageError."""
+    if not _has_traces(path):
+        return Records(path), None
+    moment = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
     if not os.path.lexists(path):
-        if not Spare(path).exists() and not os.path.lexists(path + _BEGUN):
-            return Records(path), None
-        word = _begin(path, path + ".gone")
+        word = _begin(path, f"{path}.gone-{moment}")
         _name(path)
         return Records(path), f"{path} was damaged, or is gone: a new one is begun. {word} {_GOES_ON}"
     try:
-        return Records(path), None
+        return Records(path, is_known=True), None
     except DamagedError as error:
-        aside = f"{path}.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+        aside = f"{path}.damaged-{moment}"
         word = _begin(path, aside)
         with _storage(path):
             os.rename(path, aside)
@@ -59,16 +62,25 @@ def open_records(path: str) -> tuple[Records, str | None]:
         return Records(path), f"{error.message}; it is kept as {aside}. {word} {_GOES_ON}"
 
 
+def _has_traces(path: str) -> bool:
+    """Whether there has been one: it has more than a start leaves that was killed before it made one, or what goes
+    with it is there."""
+    with _storage(path):
+        whole = os.path.lexists(path) and os.stat(path, follow_symlinks=False).st_size > _HEAD_BYTES
+        logs = any(os.stat(path + tail, follow_symlinks=False).st_size for tail in _redo_logs(path))
+        return whole or logs or Spare(path).exists() or os.path.lexists(path + _BEGUN)
+
+
 def _begin(path: str, aside: str) -> str:
     """A new file beside it, with what people said. Returns a sentence of that. Write-ahead and redo logs of the old
     one go to `aside`: they would be taken for those of the new one."""
+    told = Spare(path).read()
     with _storage(path):
         for tail in sorted({*_TAILS, *_redo_logs(path)}):
             if os.path.lexists(path + tail):
                 os.rename(path + tail, aside + tail)
         for name in glob.glob(f"{glob.escape(path)}{_BEGUN}*"):  # of a start that was killed here
             os.unlink(name)
-    told = Spare(path).read()
     records = Records(path + _BEGUN)
     try:
         with records.transaction():
@@ -76,6 +88,8 @@ def _begin(path: str, aside: str) -> str:
     finally:
         records.close()
     with _storage(path):
+        if os.path.lexists(path + _BEGUN + _TAILS[0]):
+            raise StorageError(f"the disk does not take a new {path}", hint="free some space and try again")
         for tail in _redo_logs(path + _BEGUN):
             os.rename(path + _BEGUN + tail, path + tail)
     return _UNKNOWN if told is None else _KNOWN

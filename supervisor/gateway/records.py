@@ -67,14 +67,16 @@ class DamagedError(StorageError):
 class Records:
     """The open database. Every method raises StorageError when the disk does not take it."""
 
-    def __init__(self, path: str) -> None:
-        """Raises DamagedError, StorageError."""
+    def __init__(self, path: str, *, is_known: bool = False) -> None:
+        """`is_known`: there has been one, so that an empty one is damaged. Raises DamagedError, StorageError."""
         self.path = path
         self._guarded = Guard(self._known_failure)
         with self._guard():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
             self._db = sqlite3.connect(path, isolation_level=None, timeout=5.0, check_same_thread=False)
             try:
+                if is_known and self._db.execute("PRAGMA user_version").fetchone() == (0,):
+                    raise DamagedError(f"{path} is empty")
                 schema.prepare(self._db, path)
                 self.wal = WriteAheadLog(path, self._db)
                 if os.stat(path).st_size < CHECK_BELOW_BYTES:

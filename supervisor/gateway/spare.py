@@ -43,13 +43,22 @@ class Spare:
         return os.path.lexists(self._path)
 
     def read(self) -> Told | None:
-        """None: there is none that can be read."""
+        """None: there is none, or it is damaged, and kept under another name. Raises StorageError where it cannot be
+        read now: it would be replaced."""
         try:
             with open(self._path, "rb") as file:
                 return _decode(file.read())
-        except (OSError, msgspec.DecodeError) as error:
-            log("records", f"the copy of limits in {self._path} cannot be read: {error}")
-            return None
+        except FileNotFoundError:
+            log("records", f"there is no copy of limits in {self._path}")
+        except msgspec.DecodeError as error:
+            log("records", f"the copy of limits in {self._path} is damaged, and kept beside it: {error}")
+            os.rename(self._path, f"{self._path}.unread")
+        except OSError as error:
+            raise StorageError(
+                f"cannot read the copy of limits in {self._path}: {error.strerror}",
+                hint="mend that, or move it away: all requests then wait until you say your limits again",
+            ) from error
+        return None
 
     async def keep(self, records: Records) -> None:
         """Have what the records have now. Where the disk does not take it, the copy before stays."""
