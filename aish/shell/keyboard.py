@@ -28,8 +28,8 @@ def keyboard() -> Input | None:
     return LineInput(sys.stdin) if sys.stdin.isatty() else None
 
 
-_SILENCE_MS = 50
-"""So long may a terminal take to send more of what is pasted."""
+_SILENCE_MS = 500
+"""So long may a terminal far away take to send more of what is pasted."""
 
 
 class _Keys(raw_mode):

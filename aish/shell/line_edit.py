@@ -62,11 +62,14 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
     start = Document(begin)
     try:
         while True:
-            if rt.signals.traps.get(SIGINT) != "":
+            if SIGINT in rt.signals.handled:
                 interruption.listen()
-            line: object = session.prompt(default=start, pre_run=begins, handle_sigint=False)
-            if interruption.is_left():
-                raise Interrupted(SIGINT)
+            try:
+                line: object = session.prompt(default=start, pre_run=begins, handle_sigint=False)
+            finally:
+                rt.signals.reinstall()  # the editor took SIGINT and SIGWINCH, which a key's command hears of
+                if interruption.is_left():
+                    raise Interrupted(SIGINT)
             if not isinstance(line, Pressed):
                 return str(line)
             session.app.erase_when_done = False
@@ -77,5 +80,3 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
         sys.stderr.write("\n")
         sys.stderr.flush()
         return None
-    finally:
-        rt.signals.reinstall()  # the editor took SIGINT and SIGWINCH for itself

@@ -183,7 +183,7 @@ class Prompt:
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
-                if self.rt.signals.traps.get(SIGINT) != "":
+                if SIGINT in self.rt.signals.handled:
                     self._interruption.listen()
                 taken = self.session.prompt(default=begin, pre_run=self._running, handle_sigint=False)
         except KeyboardInterrupt:

@@ -457,6 +457,22 @@ def _more_keys(shell: Shell) -> list[object]:
     return [*seen, shell.status()]
 
 
+def _interrupted_key_of_read(shell: Shell) -> list[object]:
+    """The editor of `read -e` kept Ctrl-C for itself while a key ran a command: nothing ended that. With bash it ends
+    `read`, too, here it takes a second one."""
+    shell.run("bind -x '\"\\C-t\": echo LO\"\"OP; while :; do :; done'; begin=ab''c")
+    shell.type("read -e -i $begin x; echo out\n")
+    shell.see("abc")
+    shell.type("\x14")
+    shell.see("LOOP")
+    shell.type(INTERRUPT)
+    _when_idle(shell)
+    shell.type(INTERRUPT)
+    shell.type("\necho al''ive\n")
+    shell.see("alive")
+    return ["alive"]
+
+
 def _keys_for_read(shell: Shell) -> list[object]:
     """read -n 1 and -d waited for Enter."""
     modes = r"stty -a | grep -o -- '-\?icanon\|-\?echo\b'"
@@ -630,6 +646,7 @@ SCENARIOS: dict[str, Scenario] = {
     "keys": _keys,
     "more keys": _more_keys,
     "keys for read": _keys_for_read,
+    "Ctrl-C while a key of read runs": _interrupted_key_of_read,
     "SIGINT for the shell alone": _interrupt_for_the_shell_alone,
     "trap for WINCH": _window_trap,
     "no echo": _no_echo,
