@@ -5,7 +5,8 @@ no answer began    at once, once: a kept connection had grown old, or a gateway 
 503                the same where it says for how long (Retry-After): else it is told, since waiting may not help
 
 The gateway asks nothing twice by itself (ADR 17), and an hour's work is not to end with a word that means "later". A
-usage window that is used up is heard of by such an answer, too: what is asked then is held, and the agent parked.
+usage window that is used up is heard of by such an answer, too (429, later than anybody waits here): it is asked once
+more at once, and where a rule is for that window the gateway then holds the request, and the agent is parked.
 """
 
 from __future__ import annotations
@@ -40,7 +41,11 @@ class Transport(httpx2.AsyncHTTPTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         for number in range(AGAIN_MOST):
             response = await self._sent(request)
-            wait_s = pause_s(response.status_code, response.headers, number, time.time())
+            now_s = time.time()
+            if is_full(response.status_code, response.headers, now_s):
+                await response.aclose()
+                return await self._sent(request)
+            wait_s = pause_s(response.status_code, response.headers, number, now_s)
             if wait_s is None:
                 return response
             await response.aclose()
@@ -53,6 +58,14 @@ class Transport(httpx2.AsyncHTTPTransport):
             return await super().handle_async_request(request)
         except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
             return await super().handle_async_request(request)
+
+
+def is_full(status: int, headers: Mapping[str, str], now_s: float) -> bool:
+    """Whether a usage window may be used up: nobody is to come before hours are over. Who asks again nevertheless
+    reaches no server: the gateway leaves it alone."""
+    if status != 429 or headers.get("x-should-retry") == "false":
+        return False
+    return (_after_s(headers.get("retry-after"), now_s) or 0.0) > LONGEST_S
 
 
 def pause_s(status: int, headers: Mapping[str, str], number: int, now_s: float) -> float | None:

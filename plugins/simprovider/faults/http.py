@@ -231,6 +231,7 @@ HTTP: Final = {
     ),
     "status-400": _status(400, "no such thing"),
     "status-429": _status(429, "slow down", ("Retry-After", "7"), ("X-RateLimit-Remaining-Requests", "0")),
+    "status-429-hours": _status(429, "usage limit reached", ("Retry-After", "14400")),
     "status-500": _status(500, "the model fell over"),
     "status-503": _status(503, "come back later", ("Retry-After", "3")),
     "status-529": _status(529, "Overloaded", ("Retry-After", "5"), ("X-Should-Retry", "true")),

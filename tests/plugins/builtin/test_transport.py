@@ -73,6 +73,15 @@ def test_a_word_that_means_later_does_not_end_a_turn(bench: Bench) -> None:
     assert time.monotonic() - began_s >= 3, "not before the server wanted it"
 
 
+def test_a_window_that_is_full_is_asked_for_once_more_at_once(bench: Bench) -> None:
+    """Where a rule is for it, the gateway holds that request until there is room; else nobody waits for hours."""
+    assert bench.run("say 2 fault status-429-hours first 1").answer == "w0 w1"
+    assert len(bench.bodies()) == 2
+    with pytest.raises(AishError, match="usage limit reached"):
+        bench.run("fault status-429-hours")
+    assert len(bench.bodies()) == 4
+
+
 def test_an_error_is_told_at_once(bench: Bench) -> None:
     with pytest.raises(AishError):
         bench.run("fault status-500")
