@@ -4,6 +4,8 @@ no answer began    at once, once: a kept connection had grown old, or a gateway 
 429, 529           after a pause: the server has too much to do, or the account has used what it may in a minute
 503                the same where it says for how long (Retry-After): else it is told, since waiting may not help
 
+What is about money (insufficient_quota), or says itself that asking again is vain (x-should-retry), is told.
+
 The gateway asks nothing twice by itself (ADR 17), and an hour's work is not to end with a word that means "later". A
 usage window that is used up is heard of by such an answer, too (429, later than anybody waits here): it is asked once
 more at once, and where a rule is for that window the gateway then holds the request, and the agent is parked.
@@ -12,6 +14,7 @@ more at once, and where a rule is for that window the gateway then holds the req
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import random
 import time
@@ -19,6 +22,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 import httpx2
+
+from aish.agents import failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,6 +33,8 @@ LONGEST_S: Final = 300.0
 """The gateway itself leaves no server alone for longer; who says more is not waited for."""
 FIRST_S: Final = 2.0
 """The first pause where nobody says how long: 2, 4, 8, 16 s at most."""
+BODY_BYTES: Final = 64 << 10
+"""Of what comes with a 429: what it is about stands at its beginning."""
 _BUSY: Final = {429: "too many requests", 503: "the server rests", 529: "the server is overloaded"}
 
 
@@ -42,6 +49,10 @@ class Transport(httpx2.AsyncHTTPTransport):
         for number in range(AGAIN_MOST):
             response = await self._sent(request)
             now_s = time.time()
+            if response.status_code == 429:
+                body, response = await _read(response)
+                if failure.is_spent(body):
+                    return response
             if is_full(response.status_code, response.headers, now_s):
                 await response.aclose()
                 return await self._sent(request)
@@ -58,6 +69,19 @@ class Transport(httpx2.AsyncHTTPTransport):
             return await super().handle_async_request(request)
         except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
             return await super().handle_async_request(request)
+
+
+async def _read(response: httpx2.Response) -> tuple[bytes, httpx2.Response]:
+    """The beginning of its body, and the same with no more than that."""
+    body = b""
+    async with contextlib.aclosing(response.aiter_raw()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) >= BODY_BYTES:
+                break
+    await response.aclose()
+    body = body[:BODY_BYTES]
+    return body, httpx2.Response(response.status_code, headers=response.headers, content=body)
 
 
 def is_full(status: int, headers: Mapping[str, str], now_s: float) -> bool:

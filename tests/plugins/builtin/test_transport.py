@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.errors import AishError
+from aish.errors import AishError, BudgetError
 from aish.plugins.builtin.transport import AGAIN_MOST, FIRST_S, LONGEST_S, pause_s
 
 from .whole import call
@@ -80,6 +80,14 @@ def test_a_window_that_is_full_is_asked_for_once_more_at_once(bench: Bench) -> N
     with pytest.raises(AishError, match="usage limit reached"):
         bench.run("fault status-429-hours")
     assert len(bench.bodies()) == 4
+
+
+def test_money_that_is_used_up_is_told_at_once(bench: Bench) -> None:
+    """It was asked four times more, for half a minute, and each counted in a budget of requests."""
+    with pytest.raises(BudgetError, match="You exceeded your current quota"):
+        bench.run("fault status-429-quota")
+    assert len(bench.bodies()) == 1
+    assert bench.desk.lines == []
 
 
 def test_an_error_is_told_at_once(bench: Bench) -> None:
