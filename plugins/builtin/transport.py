@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from aish.agents import failure
+from aish.model import state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,11 +40,11 @@ _BUSY: Final = {429: "too many requests", 503: "the server rests", 529: "the ser
 
 
 class Transport(httpx2.AsyncHTTPTransport):
-    """`tell` gets a line for the person who watches."""
+    """`tell` gets a line for the person who watches, `activity` is Host.activity."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], activity: Callable[[str | None, str | None], None]) -> None:
         super().__init__()
-        self._tell = tell
+        self._tell, self._activity = tell, activity
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         for number in range(AGAIN_MOST):
@@ -60,9 +61,18 @@ class Transport(httpx2.AsyncHTTPTransport):
             if wait_s is None:
                 return response
             await response.aclose()
-            self._tell(f"{_BUSY[response.status_code]}: asked again in {wait_s:.0f} s")
-            await asyncio.sleep(wait_s)
+            await self._pause(_BUSY[response.status_code], wait_s)
         return await self._sent(request)
+
+    async def _pause(self, why: str, wait_s: float) -> None:
+        """As what it is to `ps` and `why`: no request is under way, and nothing is idle."""
+        self._tell(f"{why}: asked again in {wait_s:.0f} s")
+        until = time.strftime("%H:%M:%S", time.localtime(time.time() + wait_s))
+        self._activity(state.WAITING, f"waits until {until} to be sent again: {why}")
+        try:
+            await asyncio.sleep(wait_s)
+        finally:
+            self._activity(None, None)
 
     async def _sent(self, request: httpx2.Request) -> httpx2.Response:
         try:

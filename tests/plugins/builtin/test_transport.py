@@ -71,6 +71,8 @@ def test_a_word_that_means_later_does_not_end_a_turn(bench: Bench) -> None:
     assert done.answer == "w0 w1"
     assert (bench.cwd / "made").read_text() == "x\n"
     assert time.monotonic() - began_s >= 3, "not before the server wanted it"
+    assert sum("to be sent again: the server rests" in (doing or "") for doing in done.doing) == 1, "it looked idle"
+    assert done.doing[-1] is None
 
 
 def test_a_window_that_is_full_is_asked_for_once_more_at_once(bench: Bench) -> None:

@@ -31,6 +31,8 @@ with Aish() as aish:
             aish.tell("tool", "bash: pytest -x")
         elif word == "idle":
             aish.tell("idle")
+        elif word == "pause":
+            aish.tell("queued", "waits until 12:00:00 to be sent again: too many requests")
         elif word == "nothing":
             aish.tell(None)
         elif word == "read":
@@ -117,12 +119,14 @@ def test_the_oldest_is_shown_and_how_many_wait(up: Supervised) -> None:
 
 def test_what_it_tells_of_itself_is_shown(up: Supervised) -> None:
     read, write = os.pipe()
-    id_ = agent(up, "tool", "read", "idle", "read", "nothing", "read", fds={0: read})
+    id_ = agent(up, "tool", "read", "idle", "read", "pause", "read", "nothing", "read", fds={0: read})
     os.close(read)
     row = until_row(up, id_, "tool")
     assert (row.activity, row.doing) == ("tool", "bash: pytest -x")
     os.write(write, b"\n")
     assert until_row(up, id_, "idle").doing is None
+    os.write(write, b"\n")
+    assert until_row(up, id_, "waiting").doing == "waits until 12:00:00 to be sent again: too many requests"
     os.write(write, b"\n")
     until_row(up, id_, "running")
     os.close(write)
