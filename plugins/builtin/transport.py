@@ -15,16 +15,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import random
 import time
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 import httpx2
 
 from aish.agents import failure
 from aish.model import state
+from aish.model.retry_after import rest_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -99,7 +98,7 @@ def is_full(status: int, headers: Mapping[str, str], now_s: float) -> bool:
     reaches no server: the gateway leaves it alone."""
     if status != 429 or headers.get("x-should-retry") == "false":
         return False
-    return (_after_s(headers.get("retry-after"), now_s) or 0.0) > LONGEST_S
+    return (rest_s(headers, now_s) or 0.0) > LONGEST_S
 
 
 def pause_s(status: int, headers: Mapping[str, str], number: int, now_s: float) -> float | None:
@@ -107,22 +106,7 @@ def pause_s(status: int, headers: Mapping[str, str], number: int, now_s: float) 
     come at the same moment. `headers`: whatever their case."""
     if status not in _BUSY or headers.get("x-should-retry") == "false":
         return None
-    told_s = _after_s(headers.get("retry-after"), now_s)
+    told_s = rest_s(headers, now_s)
     if told_s is None:
         return None if status == 503 else FIRST_S * 2**number * random.uniform(0.5, 1.0)
     return None if told_s > LONGEST_S else told_s * random.uniform(1.0, 1.2) + random.uniform(0.0, 1.0)
-
-
-def _after_s(told: str | None, now_s: float) -> float | None:
-    """Seconds, or a date; None where nothing is said that can be read."""
-    if told is None:
-        return None
-    try:
-        found_s = float(told)
-        return None if math.isnan(found_s) else max(0.0, found_s)
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(told).timestamp() - now_s)
-    except (ValueError, OverflowError):
-        return None
