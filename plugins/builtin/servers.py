@@ -17,7 +17,7 @@ from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.toolsets import WrapperToolset
 
 from aish.agents.host.splitting import LINE_BYTES
-from aish.errors import UnavailableError, UpstreamError
+from aish.errors import AishError, NotFoundError, UnavailableError, UpstreamError
 from aish.plugins.builtin.entries import filled
 from aish.plugins.builtin.wish import one_line
 from aish.spi.agent_adapter import Command
@@ -45,6 +45,8 @@ START_S: Final = 60.0
 CALL_S: Final = 300.0
 WHY_CHARS: Final = 300
 HINT: Final = "its entry in mcp_servers, and what it says itself: `aish ps -a`, `aish logs`"
+_OF_SERVERS: Final = (NotFoundError, UnavailableError, UpstreamError)
+"""Errors that a server is to blame for, or its entry."""
 _UNNAMED: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -64,7 +66,8 @@ def _toolset(name: str, entry: Mapping[str, Any], host: Host, environ: Mapping[s
 
 @dataclass
 class Named(WrapperToolset[Any]):
-    """Says whose fault it is where a server does not start, or does not tell its tools. Raises UnavailableError."""
+    """Says whose fault it is where a server does not start, or does not tell its tools. Raises UnavailableError, and
+    the supervisor's own word where that refuses to start it."""
 
     name: str
 
@@ -85,8 +88,20 @@ class Named(WrapperToolset[Any]):
             cause: BaseException = error
             while isinstance(cause, BaseExceptionGroup):
                 cause = cause.exceptions[0]
+            refused = _refused(cause)
+            if refused is not None:
+                raise refused from None
             why = one_line(str(cause) or type(cause).__name__, WHY_CHARS)
             raise UnavailableError(f"the MCP server {self.name} {what}: {why}", hint=HINT) from error
+
+
+def _refused(cause: BaseException | None) -> AishError | None:
+    """The supervisor's own word, of what the library has made of it."""
+    while cause is not None:
+        if isinstance(cause, AishError):
+            return None if isinstance(cause, _OF_SERVERS) else cause
+        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__
+    return None
 
 
 def command(entry: Mapping[str, Any], environ: Mapping[str, str]) -> Command:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.errors import InputError, RefusedError, UnavailableError
+from aish.errors import InputError, LimitError, RefusedError, UnavailableError
 from aish.plugins.builtin import servers
 
 if TYPE_CHECKING:
@@ -86,6 +86,18 @@ def test_a_server_that_does_not_start(bench: Bench) -> None:
         bench.run("say 1", mcp_servers={"gone": {"command": "false"}})
     with pytest.raises(UnavailableError, match="MCP server"):
         bench.run("say 1", mcp_servers={"gone": {"url": "http://127.0.0.1:9/mcp"}})
+
+
+def test_what_the_supervisor_refuses_is_not_the_fault_of_a_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise LimitError("it has 3 processes already", hint="aish limit fix children=4")
+
+    monkeypatch.setattr(type(bench.desk), "helper", refuse)
+    with pytest.raises(LimitError, match="it has 3 processes already") as refused:
+        bench.run("say 1", mcp_servers={"sums": {"command": "cat"}})
+    assert refused.value.hint == "aish limit fix children=4"
 
 
 def test_a_variable_that_there_is_not(bench: Bench, sums: dict[str, object]) -> None:
