@@ -180,9 +180,10 @@ def _messages(line: str, waiting: list[Id]) -> Iterator[SessionMessage | Excepti
         said = mcp_types.ErrorData(
             code=mcp_types.INTERNAL_ERROR, message=f"an answer of more than {LINE_BYTES:,} bytes"
         )
-        for number in waiting:
+        numbers = waiting[:]
+        waiting.clear()  # what is asked while they are told has not been answered
+        for number in numbers:
             yield SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=number, error=said))
-        waiting.clear()
         return
     if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id in waiting:
         waiting.remove(message.id)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from mcp.shared.message import SessionMessage
 
+from aish.agents.host.splitting import LINE_BYTES
 from aish.errors import InputError, LimitError, RefusedError, UnavailableError
 from aish.plugins.builtin import servers
 
@@ -157,6 +159,16 @@ def test_an_answer_without_end_is_told_at_once(bench: Bench) -> None:
     results = [each["content"] for each in bench.bodies()[-1]["messages"] if each["role"] == "tool"]
     assert "more than 16,777,216 bytes" in results[0]
     assert results[1] == "fine", "it goes on after that"
+
+
+def test_what_is_asked_while_the_others_are_told_still_waits() -> None:
+    waiting: list[servers.Id] = [1, 2]
+    told = servers._messages("y" * LINE_BYTES, waiting)
+    found = [next(told)]
+    waiting.append(3)
+    found += told
+    assert [each.message.model_dump()["id"] for each in found if isinstance(each, SessionMessage)] == [1, 2]
+    assert waiting == [3], "its answer is still to come"
 
 
 def test_a_call_that_is_never_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
