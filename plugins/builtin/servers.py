@@ -45,6 +45,7 @@ START_S: Final = 60.0
 CALL_S: Final = 300.0
 WHY_CHARS: Final = 300
 HINT: Final = "its entry in mcp_servers, and what it says itself: `aish ps -a`, `aish logs`"
+URL_HINT: Final = "its entry in mcp_servers, and whether there is a server at its url"
 _OF_SERVERS: Final = (NotFoundError, UnavailableError, UpstreamError)
 """Errors that a server is to blame for, or its entry."""
 _UNNAMED: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -61,7 +62,7 @@ def _toolset(name: str, entry: Mapping[str, Any], host: Host, environ: Mapping[s
     server = entry["url"] if "url" in entry else Supervised(host, name, command(entry, environ))
     headers = entry.get("headers") if "url" in entry else None
     made: MCPToolset[Any] = MCPToolset(server, id=name, headers=headers, init_timeout=START_S, read_timeout=CALL_S)
-    return Named(made, name).prefixed(name)
+    return Named(made, name, URL_HINT if "url" in entry else HINT).prefixed(name)
 
 
 @dataclass
@@ -70,6 +71,7 @@ class Named(WrapperToolset[Any]):
     the supervisor's own word where that refuses to start it."""
 
     name: str
+    hint: str
 
     async def __aenter__(self) -> Self:
         with self._blamed("did not start"):
@@ -92,7 +94,7 @@ class Named(WrapperToolset[Any]):
             if refused is not None:
                 raise refused from None
             why = one_line(str(cause) or type(cause).__name__, WHY_CHARS)
-            raise UnavailableError(f"the MCP server {self.name} {what}: {why}", hint=HINT) from error
+            raise UnavailableError(f"the MCP server {self.name} {what}: {why}", hint=self.hint) from error
 
 
 def _refused(cause: BaseException | None) -> AishError | None:

@@ -84,10 +84,12 @@ def test_a_server_that_is_denied_is_not_called(bench: Bench, sums: dict[str, obj
 def test_a_server_that_does_not_start(bench: Bench) -> None:
     with pytest.raises(UnavailableError, match="MCP server"):
         bench.run("say 1", mcp_servers={"gone": {"command": "/no/such/server"}})
-    with pytest.raises(UnavailableError, match="MCP server"):
+    with pytest.raises(UnavailableError, match="MCP server") as ended:
         bench.run("say 1", mcp_servers={"gone": {"command": "false"}})
-    with pytest.raises(UnavailableError, match="MCP server"):
+    assert "`aish logs`" in (ended.value.hint or "")
+    with pytest.raises(UnavailableError, match="MCP server") as elsewhere:
         bench.run("say 1", mcp_servers={"gone": {"url": "http://127.0.0.1:9/mcp"}})
+    assert "aish ps" not in (elsewhere.value.hint or ""), "it is no process of aish"
 
 
 def test_what_the_supervisor_refuses_is_not_the_fault_of_a_server(
