@@ -79,6 +79,12 @@ def from_response(status: int, body: bytes, model: str) -> AishError:
             return UpstreamError(words, status=status, hint=hint("`aish logs` of the model has its own words"))
 
 
+def is_spent(body: bytes) -> bool:
+    """Whether an error says that money or a budget is used up: later is no better."""
+    error = _error(body)
+    return (_word(error, "code") or _word(error, "type")) in _BUDGET_CODES
+
+
 def _error(body: bytes) -> Any:
     """The `error` member of a JSON body, else its text."""
     try:

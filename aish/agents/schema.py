@@ -56,8 +56,7 @@ def checked(value: object) -> dict[str, Any]:
     """As it was, but for references. Raises SchemaError, a ValueError, with the path of what is wrong in it."""
     if not isinstance(value, dict):
         raise SchemaError("no object", 'such as {"properties": {"title": {"type": "string"}}}')
-    if value.get("type", "object") != "object":
-        raise SchemaError("the answer has to be an object", "model servers promise no other JSON")
+    _check_object(value)
     try:
         import jsonschema
         from jsonschema import validators
@@ -66,13 +65,21 @@ def checked(value: object) -> dict[str, Any]:
     kind = validators.validator_for(value, default=jsonschema.Draft202012Validator)
     try:
         kind.check_schema(value)
-        return references.without(value)
+        plain = references.without(value)
     except jsonschema.SchemaError as error:
         raise SchemaError(f"{error.json_path}: {error.message[:200]}") from error
     except references.ReferencesError as error:
         raise SchemaError(str(error)) from error
     except RecursionError as error:
         raise SchemaError("nested too deep") from error
+    _check_object(plain)  # what it is may stand where its reference leads
+    return plain
+
+
+def _check_object(schema: Mapping[str, Any]) -> None:
+    """Raises SchemaError."""
+    if schema.get("type", "object") != "object":
+        raise SchemaError("the answer has to be an object", "model servers promise no other JSON")
 
 
 class SchemaError(ValueError):

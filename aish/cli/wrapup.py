@@ -17,7 +17,10 @@ from aish.wire.reply import Done, Waited
 def _check_grace(grace: str) -> None:
     """A bare number of tokens may look like a time, and 2m would be two million of them. Raises UsageError."""
     if grace[-1:] in ("s", "m", "h", "d") and grace[:-1].replace(".", "", 1).isdecimal():
-        raise UsageError(f"--grace {grace}: is that a time?", hint=f"--within {grace} says how long it has")
+        hint = f"--within {grace} says how long it has"
+        if grace[-1] == "m":
+            hint += f", and --grace tokens={grace} how many million tokens it may use"
+        raise UsageError(f"--grace {grace}: is that a time?", hint=hint)
 
 
 def main(argv: list[str]) -> int:

@@ -463,7 +463,8 @@ class AsyncAish:
         return await self._lines.run(questions.answer(number, option, words))
 
     async def tell(self, activity: str | None, doing: str | None = None) -> bool:
-        """For a supervised program: what it is doing, "generating", "tool", "idle" or None, and a word about it."""
+        """For a supervised program: what it is doing, "generating", "tool", "queued", "idle" or None, and a
+        word about it."""
         return await self._lines.run(questions.tell(activity, doing))
 
     async def conclude(self, reason: str, text: str = "") -> bool:

@@ -450,7 +450,8 @@ class Aish:
         return self._lines.run(questions.answer(number, option, words))
 
     def tell(self, activity: str | None, doing: str | None = None) -> bool:
-        """For a supervised program: what it is doing, "generating", "tool", "idle" or None, and a word about it."""
+        """For a supervised program: what it is doing, "generating", "tool", "queued", "idle" or None, and a
+        word about it."""
         return self._lines.run(questions.tell(activity, doing))
 
     def conclude(self, reason: str, text: str = "") -> bool:

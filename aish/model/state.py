@@ -55,7 +55,8 @@ IDLE: Final = "idle"
 LOADED: Final = "loaded"
 ASLEEP: Final = "asleep"
 ACTIVITIES: Final = (GENERATING, TOOL, WAITING, NEEDS_INPUT, IDLE, LOADED, ASLEEP)
-TOLD: Final = (GENERATING, TOOL, IDLE)  # what a process may say of itself; needs-input follows from its questions
+TOLD: Final = (GENERATING, TOOL, WAITING, IDLE)
+"""What a process may say of itself; needs-input follows from its questions."""
 
 WORDS: Final = (
     "scheduled",

@@ -8,11 +8,12 @@ MARK: Final = "\n[… {} characters are left out here …]\n"
 
 
 def encodable(text: str) -> str:
-    """`text` where it is UTF-8, else with marks for what is not: names of files, halves of characters."""
+    """`text` where it is UTF-8, else with U+FFFD for what is not: names of files, halves of characters. A `?` would
+    mean something to a shell."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
+        return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in text)
     return text
 
 

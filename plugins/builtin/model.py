@@ -18,10 +18,8 @@ from aish.errors import AishError, LimitError, UnavailableError, UpstreamError
 from aish.plugins.builtin.transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aish.agents.upstream import Budget
-    from aish.spi.agent_adapter import Gateway
+    from aish.spi.agent_adapter import Host
 
 CONNECT_S: Final = 10.0
 _AGAIN: Final = "ask again; `aish doctor` tells the gateway's state, `aish logs gateway` its last words"
@@ -30,21 +28,21 @@ _RENAMED: Final = {"stop": "stop_sequences"}
 
 
 class AskedModel:
-    """`chat` is the library's model. `budget`: what made the latest answer shorter than it would have been. `tell`:
-    see Transport."""
+    """`chat` is the library's model. `budget`: what made the latest answer shorter than it would have been. `host`
+    hears of pauses before it is asked again."""
 
-    def __init__(self, name: str, gateway: Gateway, tell: Callable[[str], None]) -> None:
+    def __init__(self, name: str, host: Host) -> None:
         self.name = name
         self.budget: Budget | None = None
         # A request that the gateway holds may wait for hours; and the gateway is on this machine: no proxy.
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=CONNECT_S),
             trust_env=False,
-            transport=Transport(tell),
+            transport=Transport(host.progress, host.activity),
             event_hooks={"response": [self._heard]},
         )
         client = openai.AsyncOpenAI(
-            base_url=gateway.base_url, api_key=gateway.key, http_client=self._http, max_retries=0
+            base_url=host.gateway.base_url, api_key=host.gateway.key, http_client=self._http, max_retries=0
         )
         self.chat = OpenAIChatModel(name, provider=OpenAICompatibleProvider("aish", openai_client=client))
 

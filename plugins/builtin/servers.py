@@ -17,7 +17,7 @@ from pydantic_ai.mcp import MCPToolset
 from pydantic_ai.toolsets import WrapperToolset
 
 from aish.agents.host.splitting import LINE_BYTES
-from aish.errors import UnavailableError, UpstreamError
+from aish.errors import AishError, NotFoundError, UnavailableError, UpstreamError
 from aish.plugins.builtin.entries import filled
 from aish.plugins.builtin.wish import one_line
 from aish.spi.agent_adapter import Command
@@ -46,6 +46,9 @@ START_S: Final = 60.0
 CALL_S: Final = 300.0
 WHY_CHARS: Final = 300
 HINT: Final = "its entry in mcp_servers, and what it says itself: `aish ps -a`, `aish logs`"
+URL_HINT: Final = "its entry in mcp_servers, and whether there is a server at its url"
+_OF_SERVERS: Final = (NotFoundError, UnavailableError, UpstreamError)
+"""Errors that a server is to blame for, or its entry."""
 _UNNAMED: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -71,14 +74,16 @@ def _toolset(name: str, entry: Mapping[str, Any], host: Host, environ: Mapping[s
     else:
         server = Supervised(host, name, command(entry, environ))
         made = MCPToolset(server, id=name, init_timeout=START_S, read_timeout=CALL_S)
-    return Named(made, name).prefixed(name)
+    return Named(made, name, URL_HINT if "url" in entry else HINT).prefixed(name)
 
 
 @dataclass
 class Named(WrapperToolset[Any]):
-    """Says whose fault it is where a server does not start, or does not tell its tools. Raises UnavailableError."""
+    """Says whose fault it is where a server does not start, or does not tell its tools. Raises UnavailableError, and
+    the supervisor's own word where that refuses to start it."""
 
     name: str
+    hint: str
 
     async def __aenter__(self) -> Self:
         with self._blamed("did not start"):
@@ -97,8 +102,20 @@ class Named(WrapperToolset[Any]):
             cause: BaseException = error
             while isinstance(cause, BaseExceptionGroup):
                 cause = cause.exceptions[0]
+            refused = _refused(cause)
+            if refused is not None:
+                raise refused from None
             why = one_line(str(cause) or type(cause).__name__, WHY_CHARS)
-            raise UnavailableError(f"the MCP server {self.name} {what}: {why}", hint=HINT) from error
+            raise UnavailableError(f"the MCP server {self.name} {what}: {why}", hint=self.hint) from error
+
+
+def _refused(cause: BaseException | None) -> AishError | None:
+    """The supervisor's own word, of what the library has made of it."""
+    while cause is not None:
+        if isinstance(cause, AishError):
+            return None if isinstance(cause, _OF_SERVERS) else cause
+        cause = cause.exceptions[0] if isinstance(cause, BaseExceptionGroup) else cause.__cause__
+    return None
 
 
 def command(entry: Mapping[str, Any], environ: Mapping[str, str]) -> Command:
@@ -177,9 +194,10 @@ def _messages(line: str, waiting: list[Id]) -> Iterator[SessionMessage | Excepti
         said = mcp_types.ErrorData(
             code=mcp_types.INTERNAL_ERROR, message=f"an answer of more than {LINE_BYTES:,} bytes"
         )
-        for number in waiting:
+        numbers = waiting[:]
+        waiting.clear()  # what is asked while they are told has not been answered
+        for number in numbers:
             yield SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=number, error=said))
-        waiting.clear()
         return
     if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id in waiting:
         waiting.remove(message.id)

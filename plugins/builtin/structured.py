@@ -31,6 +31,8 @@ class Schema:
             self.plain = {"type": "object", **references.without(dict(schema))}
         except (references.ReferencesError, RecursionError) as error:
             raise InputError(f"schema: {error}", field="schema") from error
+        if self.plain["type"] != "object":
+            raise InputError("schema: the answer has to be an object", field="schema")
         kind = validators.validator_for(self.plain, default=jsonschema.Draft202012Validator)
         try:
             kind.check_schema(self.plain)

@@ -58,7 +58,7 @@ class LoopError(LimitError):
 
 async def run(task: Task, host: Host) -> None:
     """Raises AishError."""
-    model = models.AskedModel(task.model or "default", host.gateway, host.progress)
+    model = models.AskedModel(task.model or "default", host)
     turn = _Turn(task, host, model)
     try:
         await turn.run()

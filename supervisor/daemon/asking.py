@@ -136,7 +136,10 @@ class Asking:
         authority.check(self._table, caller, "Answer")
         asker = self._questions.asker(request.number)
         if caller.id is not None and asker is not None and authority.kin(self._table, caller.id, asker):
-            raise authority.refused("answer refused: no process answers for its own family, whatever its rights")
+            raise authority.refused(
+                "answer refused: no process answers for its own family, whatever its rights",
+                hint="ask the user to do it from outside",
+            )
         token, part = self._questions.answer(request, time.time())
         if token is None:
             return Answered(question=part)

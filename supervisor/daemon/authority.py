@@ -173,8 +173,19 @@ def check(table: Table, caller: Caller, op: str, target: Process | None = None) 
 
 
 def kin(table: Table, one: str, other: str) -> bool:
-    """Whether they are of one tree: what one may have started, told or given rights for the other."""
-    return not {one, *table.ancestors(one)}.isdisjoint({other, *table.ancestors(other)})
+    """Whether they are of one tree: what one may have started, told or given rights for the other. A model that one
+    had made is of it, too."""
+    return not _line(table, one).isdisjoint(_line(table, other))
+
+
+def _line(table: Table, id_: str) -> set[str]:
+    """`id_` and all who made it possible."""
+    found, next_ = set[str](), id_ or None
+    while next_ is not None and next_ not in found:
+        found.add(next_)
+        process = table.get(next_)
+        next_ = None if process is None else process.row.parent or process.row.made_by
+    return found
 
 
 def visible(table: Table, caller: Caller) -> set[str] | None:
@@ -188,5 +199,5 @@ def visible(table: Table, caller: Caller) -> set[str] | None:
             return set()
 
 
-def refused(message: str) -> RefusedError:
-    return RefusedError(message)
+def refused(message: str, hint: str | None = None) -> RefusedError:
+    return RefusedError(message, hint=hint)

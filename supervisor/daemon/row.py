@@ -104,6 +104,8 @@ class Row(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What it has told of this run's end: a word of aish.model.exit.TOLD, and a sentence."""
     cause: str | None = None
     """Why it is being ended as failed: a word of aish.model.exit."""
+    made_by: str | None = None
+    """The process that had it made, where that is not its parent: a model belongs to nobody."""
     begun_by: str | None = None
     """Who wanted this run: "the user", an id, or in words. None: nobody noted it."""
     next_by: str | None = None

@@ -71,7 +71,10 @@ class Spawning:
         process = self._make(name, request.spec, request.launch)
         row = process.row
         row.token, row.begun_by = request.token, who(caller)
-        row.parent = None if parent is None or request.spec.kind == kind.MODEL else parent.id
+        if parent is not None and request.spec.kind == kind.MODEL:
+            row.made_by = parent.id
+        elif parent is not None:
+            row.parent = parent.id
         row.targets, row.terminal = list(request.targets), any_terminal(fds)
         process.window = request.window
         process.fds, fds[:] = fds[:], []

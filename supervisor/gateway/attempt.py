@@ -30,6 +30,7 @@ from aish.supervisor.gateway.dialects.crossing import cross
 from aish.supervisor.gateway.dialects.last_message import added
 from aish.supervisor.gateway.failure import Failure, Patience, clause, unusable
 from aish.supervisor.gateway.log import log
+from aish.supervisor.gateway.rests import RestingError
 from aish.supervisor.gateway.routes import DEFAULT, origin, widest
 from aish.supervisor.gateway.turns import NobodyError
 from aish.supervisor.gateway.waits import AskAgainError
@@ -241,6 +242,10 @@ class Attempts:
                 servers = self._turns.at_once(exchange, wish) or await self._turns.ready(exchange, wish)
             except NobodyError:
                 raise
+            except RestingError as error:
+                if not await self._kept_back(course):
+                    raise NoAnswerError(error) from error
+                continue
             except _VAIN as error:
                 raise NoAnswerError(error) from error
             servers = course.able(servers, self._models.of(wish.name, embedding=course.embedding))
@@ -292,6 +297,21 @@ class Attempts:
             course.claim = course.reservation = None
         await gate.wait(server, headers, exchange.live, barrier, partial(self._keys.alive, process))
         return ()
+
+    async def _kept_back(self, course: Course) -> bool:
+        """All of its servers rest: whether the rules over usage windows kept it from them as well, until now. A full
+        window is heard of by such a rest, and that is over long before the window begins anew. With fall-backs they
+        answer meanwhile, as at every rest. Raises MovedError."""
+        if course.model is not None or course.further or not course.patient or not self._gate.rules.rules:
+            return False
+        exchange = course.exchange
+        process, headers = exchange.row.process, exchange.request.headers
+        servers = tuple(filter(course.fits, self._models.of(course.name, embedding=course.embedding)))
+        barriers = [await self._gate.barrier(server, headers, process) for server in servers]
+        if not barriers or None in barriers:
+            return False
+        await self._admitted(course, servers)
+        return True
 
     def _begin_anew(self, course: Course) -> None:
         """What the attempt before may have used is settled for itself; one that used nothing leaves its row."""

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from aish.errors import UpstreamError
 from aish.model.dialect import CLIENT
+from aish.model.retry_after import rest_s
 from aish.supervisor.gateway.dialects import openai, text
 from aish.supervisor.gateway.dialects.assemble import Assembly
 from aish.supervisor.gateway.dialects.crossing import Crossing
 from aish.supervisor.gateway.dialects.sse import CONTENT_TYPE, Frames
-from aish.supervisor.gateway.failure import MAY_WORK, AnsweredError, rest_s
+from aish.supervisor.gateway.failure import MAY_WORK, AnsweredError
 from aish.supervisor.gateway.log import log
 from aish.supervisor.gateway.probe import refused
 from aish.supervisor.gateway.provider_key import Scrub

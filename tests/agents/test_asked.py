@@ -56,6 +56,11 @@ def test_a_schema_of_a_file_and_on_the_line(tmp_path: Path) -> None:
         ('{\n "type": "object",\n "properties": }', ":3:16: ", "not JSON"),
         ("[]", ": ", "schema: no object"),
         ('{"type": "array"}', ": ", "the answer has to be an object"),
+        (
+            '{"$ref": "#/$defs/X", "$defs": {"X": {"type": "array"}}}',
+            ": ",
+            "the answer has to be an object",
+        ),
         ('{"properties": {"title": {"type": "strin"}}}', ": ", "$.properties.title.type: 'strin' is not valid"),
         ('{"properties": {"a": {"$ref": "#/$defs/b"}}}', ": ", "$.properties.a: $ref '#/$defs/b' leads nowhere"),
         ("[" * 100_000, ": ", "nested too deep"),

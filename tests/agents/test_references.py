@@ -31,9 +31,31 @@ def of(field: Any, **more: Any) -> dict[str, Any]:
             of({"$ref": "#/$defs/size", "description": "how big"}, **{"$defs": {"size": SIZE}}),
             of({**SIZE, "description": "how big"}),
         ),
+        (of({"$ref": "#/$defs/size", "type": "object"}, **{"$defs": {"size": SIZE}}), of(SIZE)),
         (
-            of({"$ref": "#/$defs/size", "type": "object"}, **{"$defs": {"size": SIZE}}),
-            of({"type": "object", "allOf": [SIZE]}),
+            of({"$ref": "#/$defs/size", "type": "array"}, **{"$defs": {"size": SIZE}}),
+            of({"type": "array", "allOf": [SIZE]}),
+        ),
+        (of({"$ref": "#/definitions/Pick%3CUser%3E"}, definitions={"Pick<User>": SIZE}), of(SIZE)),
+        (of({"$ref": "#/$defs/a~1b%25"}, **{"$defs": {"a/b%": SIZE}}), of(SIZE)),
+        (
+            {"$id": "https://example.org/s", **of({"$ref": "https://example.org/s#/$defs/x"}), "$defs": {"x": SIZE}},
+            {"$id": "https://example.org/s", **of(SIZE)},
+        ),
+        (
+            of({"$ref": "https://example.org/x"}, **{"$defs": {"x": {"$id": "https://example.org/x", **SIZE}}}),
+            of({"$id": "https://example.org/x", **SIZE}),
+        ),
+        (of({"$ref": "#size"}, **{"$defs": {"x": {"$anchor": "size", **SIZE}}}), of({"$anchor": "size", **SIZE})),
+        (of({"$ref": "#size"}, definitions={"x": {"$id": "#size", **SIZE}}), of({"$id": "#size", **SIZE})),
+        (
+            {"properties": {"a": {"$defs": {"x": {"$ref": "#/properties/a/$defs/x"}}}, "b": {"$ref": "#/$defs/x"}}}
+            | {"$defs": {"x": SIZE}},
+            {"properties": {"a": {}, "b": SIZE}},
+        ),
+        (
+            of({"$ref": "#/$defs/x"}, dependencies={"enum": {"$ref": "#/$defs/x"}}, **{"$defs": {"x": SIZE}}),
+            of(SIZE, dependencies={"enum": SIZE}),
         ),
         (of({"$ref": "#/$defs/any"}, **{"$defs": {"any": True}}), of({"allOf": [True]})),
     ],
@@ -58,7 +80,10 @@ def test_what_is_no_reference_stays() -> None:
         (of({"$ref": "#/properties/a/$ref/x"}), "leads nowhere"),
         (of({"$ref": "https://example.org/x"}), "leads out of the schema"),
         (of({"$ref": "file:///etc/passwd"}), "leads out of the schema"),
-        (of({"$ref": "#anchor"}), "leads out of the schema"),
+        (of({"$ref": "#anchor"}), "leads nowhere"),
+        (of({"$ref": "#anchor"}, enum=[{"$anchor": "anchor"}]), "leads nowhere"),
+        ({"$id": 5, **of({"$ref": "x"})}, "leads out of the schema"),
+        ({"$id": "https://example.org/s", **of({"$ref": "https://example.org/s"})}, "leads back into itself"),
         (
             of(
                 {"$ref": "#/$defs/9"},

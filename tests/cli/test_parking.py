@@ -500,21 +500,21 @@ def test_many_that_are_parked_and_woken_together_go_on_once_each_whoever_is_kill
 
 @pytest.mark.slow
 def test_a_window_that_is_full_all_the_same_parks_it_again(park: Park) -> None:
-    """Nobody knows how full a window is after it has begun anew: the vendor's word that nothing is left ended the
-    turn of whoever was woken."""
+    """Nobody knows how full a window is after it has begun anew: the vendor's word that nothing is left, which is one
+    to come again in hours, ended the turn of whoever was woken; and so did the rest that the server has then."""
     agent = park.idle()
     park.reserve()
     park.week(0.9)
     log = park.home.root / "log"
-    number = park.json("send", agent.id, f"{shell(f'echo line >> {log}')} then say 3 fault status-429 first 1")[
-        "number"
-    ]
+    words = f"{shell(f'echo line >> {log}')} then say 3 fault status-429-hours first 1"
+    number = park.json("send", agent.id, words)["number"]
     park.state(agent, "parked")
     park.tell(0.1)
     park.week(1.0)
     park.provider.told[USED.replace("utilization", "status")] = "rejected"
     until("it was woken", lambda: "unparked" in park.kinds(agent))
     until("it is parked again", lambda: park.kinds(agent).count("parked") == 2)
+    end(park.pid("gateway"))  # a new one has not heard that the server wants to be left alone
     park.tell(0.1)
     found = park.answered(agent)
     assert (found["number"], found["answer"], found["status"]) == (number, "w0 w1 w2", 0)

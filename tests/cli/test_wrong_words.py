@@ -172,3 +172,4 @@ def test_a_grace_that_is_a_time(shared_home: Home, grace: str) -> None:
     done = shared_home.aish("wrapup", "any", "--grace", grace)
     assert done.returncode == 2
     assert f"--within {grace}" in done.stderr
+    assert ("tokens=2m" in done.stderr) == (grace == "2m"), "who meant tokens is not told how"

@@ -17,6 +17,10 @@ _SLOW_S: Final = 0.1
 _BOMB_BYTES: Final = 512 << 20
 _PIECE_BYTES: Final = 256 << 10
 
+QUOTA: Final = (
+    b'{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}'
+)
+
 
 def _reply(what: str, ends: Ends, change: Callable[[Reply], Reply]) -> Fault:
     return Fault(what=what, stream=ends, whole=ends, reply=change)
@@ -231,6 +235,8 @@ HTTP: Final = {
     ),
     "status-400": _status(400, "no such thing"),
     "status-429": _status(429, "slow down", ("Retry-After", "7"), ("X-RateLimit-Remaining-Requests", "0")),
+    "status-429-hours": _status(429, "usage limit reached", ("Retry-After", "14400")),
+    "status-429-quota": _reply("an account without money", "error", _page(429, QUOTA, "application/json")),
     "status-500": _status(500, "the model fell over"),
     "status-503": _status(503, "come back later", ("Retry-After", "3")),
     "status-529": _status(529, "Overloaded", ("Retry-After", "5"), ("X-Should-Retry", "true")),

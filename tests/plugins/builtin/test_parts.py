@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aish.plugins.builtin.bound import Tail, bounded
+from aish.plugins.builtin.bound import Tail, bounded, encodable
 from aish.plugins.builtin.repeats import Repeats
 from aish.plugins.builtin.wish import one_line, rule
 
@@ -61,3 +61,9 @@ def test_repeats_are_of_one_call_with_one_result() -> None:
     assert repeats.count("a", {"y": 2, "x": 1}, "other") == 1
     assert repeats.count("a", {"y": 2, "x": 1}, "r") == 1
     assert repeats.count("a", "{broken", "r") == 1
+
+
+@pytest.mark.parametrize(("text", "told"), [("rm a\udcffb", "rm a\ufffdb"), ("\ud83dä€", "\ufffdä€"), ("ä?", "ä?")])
+def test_what_is_no_character_is_marked_as_nothing_that_a_shell_reads(text: str, told: str) -> None:
+    """A person was asked about `rm a?b`, which is another command."""
+    assert encodable(text) == told

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import pytest
+from mcp.shared.message import SessionMessage
 
-from aish.errors import InputError, RefusedError, UnavailableError
+from aish.agents.host.splitting import LINE_BYTES
+from aish.errors import InputError, LimitError, RefusedError, UnavailableError
 from aish.plugins.builtin import servers
 from tests.supervisor.gateway.authority import signed, strict
 
@@ -128,10 +130,24 @@ def test_a_server_that_is_denied_is_not_called(bench: Bench, sums: dict[str, obj
 def test_a_server_that_does_not_start(bench: Bench) -> None:
     with pytest.raises(UnavailableError, match="MCP server"):
         bench.run("say 1", mcp_servers={"gone": {"command": "/no/such/server"}})
-    with pytest.raises(UnavailableError, match="MCP server"):
+    with pytest.raises(UnavailableError, match="MCP server") as ended:
         bench.run("say 1", mcp_servers={"gone": {"command": "false"}})
-    with pytest.raises(UnavailableError, match="MCP server"):
+    assert "`aish logs`" in (ended.value.hint or "")
+    with pytest.raises(UnavailableError, match="MCP server") as elsewhere:
         bench.run("say 1", mcp_servers={"gone": {"url": "http://127.0.0.1:9/mcp"}})
+    assert "aish ps" not in (elsewhere.value.hint or ""), "it is no process of aish"
+
+
+def test_what_the_supervisor_refuses_is_not_the_fault_of_a_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise LimitError("it has 3 processes already", hint="aish limit fix children=4")
+
+    monkeypatch.setattr(type(bench.desk), "helper", refuse)
+    with pytest.raises(LimitError, match="it has 3 processes already") as refused:
+        bench.run("say 1", mcp_servers={"sums": {"command": "cat"}})
+    assert refused.value.hint == "aish limit fix children=4"
 
 
 def test_a_variable_that_there_is_not(bench: Bench, sums: dict[str, object]) -> None:
@@ -191,6 +207,16 @@ def test_an_answer_without_end_is_told_at_once(bench: Bench) -> None:
     results = [each["content"] for each in bench.bodies()[-1]["messages"] if each["role"] == "tool"]
     assert "more than 16,777,216 bytes" in results[0]
     assert results[1] == "fine", "it goes on after that"
+
+
+def test_what_is_asked_while_the_others_are_told_still_waits() -> None:
+    waiting: list[servers.Id] = [1, 2]
+    told = servers._messages("y" * LINE_BYTES, waiting)
+    found = [next(told)]
+    waiting.append(3)
+    found += told
+    assert [each.message.model_dump()["id"] for each in found if isinstance(each, SessionMessage)] == [1, 2]
+    assert waiting == [3], "its answer is still to come"
 
 
 def test_a_call_that_is_never_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.errors import AishError
+from aish.errors import AishError, BudgetError
 from aish.plugins.builtin.transport import AGAIN_MOST, FIRST_S, LONGEST_S, pause_s
 
 from .whole import call
@@ -25,8 +25,11 @@ NOW_S = 1_800_000_000.0
         (429, {"retry-after": "7"}, 7, 7 * 1.2 + 1),
         (529, {"retry-after": "0.5"}, 0.5, 1.6),
         (503, {"retry-after": email.utils.formatdate(NOW_S + 9, usegmt=True)}, 9, 9 * 1.2 + 1),
-        (429, {"retry-after": email.utils.formatdate(NOW_S - 9, usegmt=True)}, 0, 1),
-        (429, {"retry-after": "-5"}, 0, 1),
+        (429, {"retry-after-ms": "1500", "retry-after": "2"}, 1.5, 1.5 * 1.2 + 1),
+        (429, {"retry-after": email.utils.formatdate(NOW_S - 9, usegmt=True)}, FIRST_S / 2, FIRST_S),
+        (429, {"retry-after": "-5"}, FIRST_S / 2, FIRST_S),
+        (429, {"retry-after": "-inf"}, FIRST_S / 2, FIRST_S),
+        (429, {"retry-after": "inf"}, FIRST_S / 2, FIRST_S),
         (429, {}, FIRST_S / 2, FIRST_S),
         (529, {"retry-after": "soon"}, FIRST_S / 2, FIRST_S),
         (529, {"retry-after": "nan"}, FIRST_S / 2, FIRST_S),
@@ -49,7 +52,6 @@ def test_a_server_that_is_busy_is_asked_again(
         (500, {"retry-after": "7"}),
         (503, {}),
         (429, {"retry-after": f"{LONGEST_S + 1}"}),
-        (429, {"retry-after": "inf"}),
         (429, {"retry-after": "7", "x-should-retry": "false"}),
     ],
 )
@@ -71,6 +73,25 @@ def test_a_word_that_means_later_does_not_end_a_turn(bench: Bench) -> None:
     assert done.answer == "w0 w1"
     assert (bench.cwd / "made").read_text() == "x\n"
     assert time.monotonic() - began_s >= 3, "not before the server wanted it"
+    assert sum("to be sent again: the server rests" in (doing or "") for doing in done.doing) == 1, "it looked idle"
+    assert done.doing[-1] is None
+
+
+def test_a_window_that_is_full_is_asked_for_once_more_at_once(bench: Bench) -> None:
+    """Where a rule is for it, the gateway holds that request until there is room; else nobody waits for hours."""
+    assert bench.run("say 2 fault status-429-hours first 1").answer == "w0 w1"
+    assert len(bench.bodies()) == 2
+    with pytest.raises(AishError, match="usage limit reached"):
+        bench.run("fault status-429-hours")
+    assert len(bench.bodies()) == 4
+
+
+def test_money_that_is_used_up_is_told_at_once(bench: Bench) -> None:
+    """It was asked four times more, for half a minute, and each counted in a budget of requests."""
+    with pytest.raises(BudgetError, match="You exceeded your current quota"):
+        bench.run("fault status-429-quota")
+    assert len(bench.bodies()) == 1
+    assert bench.desk.lines == []
 
 
 def test_an_error_is_told_at_once(bench: Bench) -> None:

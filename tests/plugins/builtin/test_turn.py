@@ -308,4 +308,6 @@ def test_an_answer_that_is_not_by_the_schema_is_asked_for_once_more(bench: Bench
 def test_a_schema_that_is_none_is_refused_before_anything_is_asked(bench: Bench) -> None:
     with pytest.raises(InputError, match="schema"):
         bench.run("say 1", schema={"type": "object", "properties": 3})
+    with pytest.raises(InputError, match="has to be an object"):
+        bench.run("say 1", schema={"$ref": "#/$defs/x", "$defs": {"x": {"type": "array"}}})
     assert bench.bodies() == []

@@ -31,6 +31,8 @@ with Aish() as aish:
             aish.tell("tool", "bash: pytest -x")
         elif word == "idle":
             aish.tell("idle")
+        elif word == "pause":
+            aish.tell("queued", "waits until 12:00:00 to be sent again: too many requests")
         elif word == "nothing":
             aish.tell(None)
         elif word == "read":
@@ -44,11 +46,13 @@ with Aish() as aish:
                 try:
                     aish.answer(question.number, "allow")
                 except AishError as error:
-                    print(type(error).__name__, flush=True)
+                    print(type(error).__name__, error.hint, flush=True)
         else:
             answer = aish.ask_person(word, body="$ " + word, form="command", token=word)
             print(word, answer.option, flush=True)
 """
+
+REFUSED = "RefusedError ask the user to do it from outside\n"
 
 
 def agent(up: Supervised, *script: str, **fields: Any) -> str:
@@ -117,12 +121,14 @@ def test_the_oldest_is_shown_and_how_many_wait(up: Supervised) -> None:
 
 def test_what_it_tells_of_itself_is_shown(up: Supervised) -> None:
     read, write = os.pipe()
-    id_ = agent(up, "tool", "read", "idle", "read", "nothing", "read", fds={0: read})
+    id_ = agent(up, "tool", "read", "idle", "read", "pause", "read", "nothing", "read", fds={0: read})
     os.close(read)
     row = until_row(up, id_, "tool")
     assert (row.activity, row.doing) == ("tool", "bash: pytest -x")
     os.write(write, b"\n")
     assert until_row(up, id_, "idle").doing is None
+    os.write(write, b"\n")
+    assert until_row(up, id_, "waiting").doing == "waits until 12:00:00 to be sent again: too many requests"
     os.write(write, b"\n")
     until_row(up, id_, "running")
     os.close(write)
@@ -182,7 +188,7 @@ exec({code!r})
 """
     id_ = up.spawn(sys.executable, "-c", script, kind="agent", name="above").id
     assert up.code(id_) == 0
-    assert up.log(id_)[0] == "RefusedError\n"
+    assert up.log(id_)[0] == REFUSED
     (part,) = waiting(up)
     assert part.name == "below"
     answer(up, part, "deny")
@@ -200,16 +206,18 @@ exec({AGENT!r}, {{"__name__": "x"}})
 """
     id_ = up.spawn(sys.executable, "-c", script, "cheat", kind="agent", name="owner", rights="owner").id
     assert up.code(id_) == 0
-    assert up.log(id_)[0] == "RefusedError\n"
+    assert up.log(id_)[0] == REFUSED
 
 
-@pytest.mark.parametrize("who", ["above", "below"])
+@pytest.mark.parametrize("who", ["above", "below", "model"])
 def test_with_the_rights_of_its_owner_it_does_not_answer_its_family_either(up: Supervised, who: str) -> None:
-    """Else an agent that is to be asked about has only to start who says yes, with the rights that it was given."""
+    """Else an agent that is to be asked about has only to start who says yes, with the rights that it was given. A
+    model has no parent, and is of its family for that all the same."""
     asking, cheating = [sys.executable, "-c", AGENT, "git push"], [sys.executable, "-c", AGENT, "cheat"]
     script = f"""
 import subprocess, threading, time
 from aish.client import Aish
+from aish.wire.spec import RoutePart
 with Aish() as aish:
     if {who!r} == "above":
         aish.spawn({asking!r}, name="asker")
@@ -220,11 +228,12 @@ with Aish() as aish:
     if {who!r} == "above":
         subprocess.run({cheating!r})
     else:
-        aish.spawn({cheating!r}, name="helper", rights="owner").wait()
+        model = dict(kind="model", route=RoutePart(url="http://127.0.0.1:1/v1")) if {who!r} == "model" else {{}}
+        aish.spawn({cheating!r}, name="helper", rights="owner", **model).wait()
 """
     id_ = up.spawn(sys.executable, "-c", script, kind="agent", name="owner", rights="owner").id
     up.wait(id_)
-    assert up.log(id_ if who == "above" else "helper")[0] == "RefusedError\n"
+    assert up.log(id_ if who == "above" else "helper")[0] == REFUSED
     for part in waiting(up):
         answer(up, part, "deny")
 
