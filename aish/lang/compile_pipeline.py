@@ -349,7 +349,7 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if last and rt.in_subshell and not rt.signals.acts():
+        if last and rt.in_subshell and not rt.signals.traps:
             rt.subshells += 1
             rt.loops = 0
             return inside(rt)
