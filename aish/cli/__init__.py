@@ -130,7 +130,7 @@ def verb(argv: list[str]) -> int:
     from aish import packages
 
     gc.enable()  # the launcher turned it off
-    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # the same
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # and Ctrl-C is to be a KeyboardInterrupt, as verbs expect
         signal.signal(signal.SIGINT, signal.default_int_handler)
     packages.complete()
     from aish.cli import dispatch

@@ -78,7 +78,8 @@ class Aliases(Lexer):
         return True
 
     def forget_aliases(self) -> None:
-        """A new command begins."""
-        self._active.clear()
-        self._next_from.clear()
+        """A new command begins, perhaps on a further line of an alias, whose text goes on then."""
+        behind = self.tok.end
+        self._active = [(name, end) for name, end in self._active if end > behind]
+        self._next_from = [end for end in self._next_from if end > behind]
         self._replaced = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.control import CommandError
 from aish.lang.digits import saturated
-from aish.lang.fields import BREAK, JOINT, QUOTED, SPLIT
+from aish.lang.fields import BREAK, GIVEN, JOINT, QUOTED, SPLIT
 from aish.lang.options import letters
 from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
@@ -331,6 +331,7 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
     found = _list_values(src, node)
     piece_kind = QUOTED if quoted else SPLIT
     together = quoted and kind == "*"
+    plain = not node.op or node.op in CONDITIONAL
 
     def add(rt: Runtime, pieces: list[Piece]) -> None:
         joiner = rt.joiner
@@ -339,12 +340,13 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
             pieces.append((piece_kind, joiner.join(found(rt))))
             return
         between = (JOINT, joiner) if divided else (BREAK, " " if kind == "@" else joiner)
+        one = GIVEN if divided and plain else piece_kind
         first = True
         for value in found(rt):
             if not first:
                 pieces.append(between)
             first = False
-            pieces.append((piece_kind, value))
+            pieces.append((one, value))
 
     return add if node.op not in CONDITIONAL else _emit_conditional(src, node, kind, quoted, found, add)
 

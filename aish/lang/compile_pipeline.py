@@ -250,13 +250,15 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
     here = _here(src, node, tested)
     site = Site(src, node.start, node.end)
     simple = [Site(src, stage.start, stage.end, stage) for stage in node.stages if isinstance(stage, Simple)]
-    ended = simple[-1] if isinstance(node.stages[-1], Simple) else site
+    last_is_simple = isinstance(node.stages[-1], Simple)
+    ended = simple[-1] if last_is_simple else site
     negated = node.negated
 
     def run(rt: Runtime) -> int:
         rt.at = site
         if rt.debugs:
-            if _all_held_back(rt, simple):
+            done, rt.debugged = rt.debugged, False
+            if not done and _all_held_back(rt, simple):
                 return 0
             rt.at = site
         inside = here is not None and not rt.monitor and "lastpipe" in rt.shopt
@@ -269,6 +271,7 @@ def _pipeline(src: Source, node: Pipeline, tested: bool) -> Run:
             return rt.status
         try:
             if inside and here is not None:
+                rt.debugged = rt.debugs and last_is_simple
                 last.append(_reading_from(rt, read, here))
         finally:
             try:
@@ -366,7 +369,13 @@ def _inside(src: Source, node: Subshell, tested: bool) -> Run:
     from aish.lang.compile import compile_command
 
     body = compile_command(src, node.body, tested=tested, last=True)
-    return _redirected_for_good(src, node, body) if node.redirects else body
+    whole = _redirected_for_good(src, node, body) if node.redirects else body
+
+    def run(rt: Runtime) -> int:
+        rt.in_parentheses = True
+        return whole(rt)
+
+    return run
 
 
 def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:

@@ -46,7 +46,11 @@ class Program:
         """Its process id; None where a copy of the shell is needed. `streams` are its stdin and stdout where they are
         not -1; `merge`: its stderr is its stdout."""
         name = self.name
-        if rt.xtrace or rt.monitor or any(signo > _LAST_SIGNAL for signo in rt.signals.traps):
+        if (
+            rt.xtrace
+            or rt.monitor
+            or any(action and signo > _LAST_SIGNAL for signo, action in rt.signals.traps.items())
+        ):
             return None
         if name in rt.functions or builtins.find(name) is not None or rt.host.is_supervised(name):
             return None
@@ -63,6 +67,7 @@ class Program:
                 actions.append((os.POSIX_SPAWN_DUP2, 1, 2))
             return process.spawn(rt, path, argv, rt.environment_for(path), actions)
         except AishError:
+            rt.commands.looked.pop(name, None)  # it may have gone
             return None  # the copy has the same trouble, and its own stderr to tell it on
         finally:
             rt.at = before

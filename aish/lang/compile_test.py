@@ -6,7 +6,7 @@ from aish.lang import compile_word
 from aish.lang import pattern as language
 from aish.lang.builtins.test import BINARY, UNARY
 from aish.lang.control import CommandError
-from aish.lang.fields import QUOTED, pattern_of
+from aish.lang.fields import as_pattern, pattern_of
 from aish.lang.pattern import EXTENDED, compiled
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Test
@@ -128,7 +128,7 @@ def _traced_pattern(src: Source, node: TestBinary) -> Callable[[Runtime], tuple[
             emits.extend([compile_word.emit(src, part, False) for part in node.right.parts])
         for add in emits:
             add(rt, pieces)
-        shown = ["".join(["\\" + char for char in text]) if kind == QUOTED else text for kind, text in pieces]
+        shown = ["".join(["\\" + char for char in text]) if itself else text for text, itself in as_pattern(pieces)]
         return pattern_of(pieces), "".join(shown) or "''"
 
     return run
@@ -159,7 +159,7 @@ def _regex(src: Source, node: TestBinary) -> compile_word.Text:
         pieces: list[tuple[int, str]] = []
         for add in emits:
             add(rt, pieces)
-        return joined([(piece, kind == QUOTED) for kind, piece in pieces])
+        return joined(as_pattern(pieces))
 
     return text
 

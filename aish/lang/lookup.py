@@ -6,6 +6,8 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aish.lang.variables import Variables
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -14,20 +16,22 @@ STANDARD_PATH = "/bin:/usr/bin"
 
 
 class Lookup:
-    """A remembered place is forgotten when PATH changes, or when it is not there any more."""
+    """A remembered place is forgotten when PATH changes. Whether it is still there is asked only where `checks`
+    says so: in posix mode, and with `shopt -s checkhash`."""
 
-    def __init__(self, variables: Variables) -> None:
+    def __init__(self, variables: Variables, checks: Callable[[], bool]) -> None:
         self.known: dict[str, str] = {}
         self.hits: dict[str, int] = {}
         """How often each was run since it was remembered."""
         self.looked: dict[str, str] = {}
         """What `look` found."""
         self._variables = variables
+        self._checks = checks
         variables.watch("PATH", lambda value: self.clear())
 
     def find(self, name: str) -> str | None:
         """The program that the command word `name` runs; None where there is none."""
-        path = self.known.get(name)
+        path = self._remembered(name)
         if path is None:
             path = search(name, self._variables.values.get("PATH", ""))
             if path is not None and path[0] == "/" and "/" not in name:
@@ -39,7 +43,7 @@ class Lookup:
 
     def look(self, name: str) -> str | None:
         """The same for what runs in a process of its own, whose memory goes with it: `hash` shows nothing of it."""
-        path = self.known.get(name) or self.looked.get(name)
+        path = self._remembered(name) or self.looked.get(name)
         if path is None:
             path = search(name, self._variables.values.get("PATH", ""))
             if path is not None and path[0] == "/":
@@ -62,10 +66,9 @@ class Lookup:
         self.looked.clear()
         self.hits.clear()
 
-    def forget(self, name: str) -> None:
-        """The place remembered for `name` was wrong."""
-        self.known.pop(name, None)
-        self.looked.pop(name, None)
+    def _remembered(self, name: str) -> str | None:
+        path = self.known.get(name)
+        return None if path is not None and self._checks() and not is_program(path) else path
 
 
 def search(name: str, path: str) -> str | None:

@@ -231,7 +231,7 @@ class Parser(Compounds):
     def _operator_then_newlines(self) -> None:
         self.mark(self.tok.start, self.tok.end, OPERATOR_MARK)
         self.advance()
-        self.skip_newlines()
+        self.skip_to_command()
 
     # --------------------------------------------------------------------------------------- commands
 
@@ -372,7 +372,7 @@ class Parser(Compounds):
                 "not a name for a function in posix mode", tok.start, tok.end, hint="use letters, digits and '_'"
             )
         self.mark(tok.start, tok.end, FUNCTION)
-        self.skip_newlines()
+        self.skip_to_command()
         at = self.tok
         body = self.command()
         if isinstance(body, (Simple, Function)):

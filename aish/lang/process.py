@@ -41,7 +41,7 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
     if path is None:
         raise CommandError("command not found", status=NOT_FOUND)
     environment = rt.environment_for(path)
-    if last and not rt.signals.traps:
+    if last and not rt.signals.acts():
         replace(rt, path, argv, environment)
     if rt.monitor and rt.jobs.terminal is not None:
         job = Job(rt.command_text(argv))
@@ -116,9 +116,7 @@ def spawn(
             return os.posix_spawn(
                 rt.interpreter[0], _as_script(rt, path, argv), environment, setsigdef=ignored, **more
             )
-        if error.errno == errno.ENOENT and "/" not in argv[0]:
-            rt.commands.forget(argv[0])
-        raise _cannot_run(path, error) from None
+        raise _cannot_run(argv[0], path, error) from None
     except ValueError as error:
         raise CommandError(f"cannot run it: {error}", status=NOT_EXECUTABLE) from None
 
@@ -154,7 +152,7 @@ def replace(rt: Runtime, path: str, argv: list[str], environment: dict[str, str]
             script = _as_script(rt, path, argv)
             os.execve(script[0], script, environment)
         rt.signals.reinstall()
-        raise _cannot_run(path, error) from None
+        raise _cannot_run(argv[0], path, error) from None
     except ValueError as error:
         rt.signals.reinstall()
         raise CommandError(f"cannot run it: {error}", status=NOT_EXECUTABLE) from None
@@ -169,7 +167,7 @@ def _as_script(rt: Runtime, path: str, argv: list[str]) -> list[str]:
     return [*rt.interpreter, path, *argv[1:]]
 
 
-def _cannot_run(path: str, error: OSError) -> CommandError:
+def _cannot_run(name: str, path: str, error: OSError) -> CommandError:
     missing = error.errno == errno.ENOENT
     status = NOT_FOUND if missing else NOT_EXECUTABLE
     if os.path.isdir(path):
@@ -177,6 +175,8 @@ def _cannot_run(path: str, error: OSError) -> CommandError:
     if missing and os.path.exists(path):
         return _without_interpreter(path)
     hint = f"chmod +x {path}" if error.errno == errno.EACCES and os.path.exists(path) else None
+    if missing and "/" not in name:
+        hint = f"{path} has gone; `hash -r` looks for it anew"
     return CommandError(error.strerror or "cannot be run", status=status, hint=hint)
 
 
@@ -280,7 +280,7 @@ def run_stage(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         rt.signals.to_default()
         return rt.host.run_stage(argv, dict(rt.vars.environment()))
 
-    if last and not rt.signals.traps:
+    if last and not rt.signals.acts():
         return stub()
     job = Job(rt.command_text(argv))
     fork(rt, stub, job, foreground=True)

@@ -11,7 +11,7 @@ from time import time
 
 from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import CommandError, Return
-from aish.lang.digits import saturated
+from aish.lang.digits import saturated, signed
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.locale import Locale
 from aish.lang.lookup import DEFAULT_PATH, Lookup
@@ -105,6 +105,8 @@ class Runtime(Moments):
         self.stdin_given = False
         """A pipe, or a redirection of what is being run, is stdin: commands in the background keep it."""
         self.in_subshell = False
+        self.in_parentheses = False
+        """This copy of the shell is a ( )."""
 
         self.status = 0
         self.substituted = 0
@@ -179,7 +181,7 @@ class Runtime(Moments):
         """The current folder by the way it was entered; '' before the first cd."""
         self.signals = Signals(self)
         self._jobs: JobTable | None = None
-        self.commands = Lookup(self.vars)
+        self.commands = Lookup(self.vars, lambda: self.posix or "checkhash" in self.shopt)
         self.typed: History | None = None
         """What was typed, where a shell at a prompt keeps it."""
         self.abbreviations: dict[str, str] = {}
@@ -233,10 +235,11 @@ class Runtime(Moments):
         self.values["OPTERR"] = "1"
         if "BASH_XTRACEFD" in environment:
             self._trace_moved(environment["BASH_XTRACEFD"])
+        if "FUNCNEST" in environment:
+            self._nest_changed(environment["FUNCNEST"])
         if "POSIXLY_CORRECT" in environment:
             options.turn(self, "posix", True)
-        level = environment.get("SHLVL", "").strip(" \t")
-        depth = int(level) + 1 if len(level) < 5 and level.isascii() and level.removeprefix("-").isdecimal() else 1
+        depth = (signed(environment.get("SHLVL", "")) or 0) + 1
         self.vars.set("SHLVL", str(max(depth, 0) if depth < _MOST_LEVELS else 1))
         self.vars.export("SHLVL")
 
@@ -425,6 +428,7 @@ class Runtime(Moments):
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
+        self.in_parentheses = False
         self.subshells += not self.uncounted
         self.uncounted = False
         self.from_prompt |= self.interactive

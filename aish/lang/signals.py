@@ -221,6 +221,10 @@ class Signals:
                 self.handled.discard(signo)
         self.reinstall()
 
+    def acts(self) -> bool:
+        """Whether a trap has something to do here: what is ignored stays so in a program in our place."""
+        return any(self.traps.values())
+
     def shown(self) -> dict[int, str]:
         """The traps that `trap` lists: what was ignored on entry stays so, whatever was wanted."""
         ignored = dict.fromkeys(self.ignored_at_start, "") if not self.rt.interactive else {}

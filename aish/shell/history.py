@@ -87,7 +87,7 @@ class History:
             gone = self._lines.pop()[1]
             if self._key is not None:
                 self.link.tell("history_forget", lines=[gone])
-        self.begins(line)
+        self._begins(line)
 
     def delete(self, first: int, last: int, *, disk: bool = True) -> None:
         """Forget lines by their numbers; with `disk` for every shell."""
@@ -107,7 +107,12 @@ class History:
 
     def begins(self, text: str) -> None:
         """A command was typed, and is about to run."""
-        line = text.rstrip("\n")
+        if self.rt.history:
+            self._begins(text.rstrip("\n"))
+        else:
+            self._key = self._running = None
+
+    def _begins(self, line: str) -> None:
         self._key = self._running = None
         if not self.kept(line):
             return
@@ -130,9 +135,9 @@ class History:
             self._key = None
 
     def kept(self, line: str) -> bool:
-        """Whether a line comes into the list: `set +o history`, HISTCONTROL and HISTIGNORE, and never one that begins
-        with a space."""
-        if not self.rt.history or not line.strip() or line[0] == " ":
+        """Whether a line comes into the list: HISTCONTROL and HISTIGNORE, and never one that begins with a space.
+        `set +o history` is for what is typed, not for `history -s`."""
+        if not line.strip() or line[0] == " ":
             return False
         control = (self.rt.vars.get("HISTCONTROL") or "").split(":")
         last = self._lines[-1][1] if self._lines else None

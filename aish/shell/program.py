@@ -190,11 +190,13 @@ def interpreter() -> list[str]:
 def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]) -> int:
     """Set up what the environment and the arguments say, and run."""
     _handed_options(rt, given)
+    is_interactive = _is_at_prompt(found) or (found.command and found.interactive)
+    rt.histexpand = rt.history = is_interactive  # unless the arguments say otherwise
     for letter, on in found.switches:
         options.turn_letters(rt, letter, on)
     for name, on in found.names:
         options.turn(rt, name, on)
-    if _is_at_prompt(found) or (found.command and found.interactive):
+    if is_interactive:
         rt.shopt.add("expand_aliases")
     for name, on in found.shopts:
         from aish.lang import shopts

@@ -52,7 +52,7 @@ PLAIN_PS1 = "\\w \\$ "
 def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     """Make the shell interactive: job control, then the user's start-up files: what ENV names, as POSIX has it, and
     ours unless we are called as sh; `rc` in place of both."""
-    rt.interactive = rt.lasting = rt.histexpand = rt.history = True
+    rt.interactive = rt.lasting = True
     options.turn(rt, "monitor", True)
     rt.signals.be_interactive()
     _read_inputrc(rt)

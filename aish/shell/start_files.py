@@ -27,11 +27,28 @@ def source_named(rt: Runtime, variable: str) -> None:
     if named and not rt.privileged and os.getuid() == os.geteuid() and os.getgid() == os.getegid():
         from aish.lang.trace import expand_prompt
 
-        source_file(rt, expand_prompt(rt, named))
+        try:
+            path = expand_prompt(rt, named)
+        except (AishError, ParseError) as error:
+            rt.report(error)
+            return
+        source_file(rt, _from_home(rt, path))
+
+
+def _from_home(rt: Runtime, path: str) -> str:
+    """`path` with its leading ~ or ~user replaced."""
+    if path[:1] != "~":
+        return path
+    from aish.lang.compile_word import tilde
+
+    user, slash, rest = path[1:].partition("/")
+    return tilde(user)(rt) + slash + rest
 
 
 def source_file(rt: Runtime, path: str) -> None:
-    """Run a start-up file, if it is there. An error in it is told, and does not keep the shell from starting."""
+    """Run a start-up file, if it is there. An error in it is told, and does not keep the shell from starting.
+
+    The command line's `set -e` is in force behind it, and not in it, whatever it says of that."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
@@ -43,6 +60,8 @@ def source_file(rt: Runtime, path: str) -> None:
         return
     rt.returns += 1
     rt.frames.append(("source", path, rt.at))
+    before, rt.exits = rt.exits, False
+    rt.moments_changed()
     try:
         run_file(rt, path, data, status)
     except Return:
@@ -56,3 +75,5 @@ def source_file(rt: Runtime, path: str) -> None:
     finally:
         rt.returns -= 1
         rt.frames.pop()
+        rt.exits |= before
+        rt.moments_changed()

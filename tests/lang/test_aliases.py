@@ -47,6 +47,15 @@ def posix(aish: Aish, script: str) -> str:
         ("alias b='echo x'\ncat <<E\n`b` $(b)\nE", "x x\n"),
         ("alias a-b='echo dash' _1='echo us'\na-b; _1", "dash\nus\n"),
         ("alias t='echo t'\n. ./lib; t", "lib t\nt\n"),
+        ("alias n=''\ntrue &&\nn\necho in", "in\n"),
+        ("alias n=''\nfalse || n\necho in", "in\n"),
+        ("alias n=''\necho a |\nn\ncat", "a\n"),
+        ("alias n=''\nf()\nn\n{ echo f; }\nf", "f\n"),
+        ("alias n=''\nfunction f\nn\n{ echo f; }\nf", "f\n"),
+        ("alias c='# c'\ntrue &&\nc\necho in", "in\n"),
+        ("alias m='echo one\necho ' w=word\nm w", "one\nword\n"),
+        ("alias m='echo one\necho two ' w=word\nm w w", "one\ntwo word w\n"),
+        ("m() { echo called; }\nalias m='echo one\nm'\nm", "one\ncalled\n"),
     ],
 )
 def test_replacement(script: str, output: str, aish: Aish) -> None:

@@ -69,6 +69,16 @@ def test_set_o_history(shells: Callable[..., History]) -> None:
     assert typed(history, "three") == ["one", "three"]
 
 
+def test_history_s_is_asked_for(shells: Callable[..., History]) -> None:
+    """`history -s` did nothing while `set +o history` was on."""
+    history = shells()
+    typed(history, "one")
+    history.rt.history = False
+    typed(history, "two")
+    history.replace_last("three")
+    assert typed(history) == ["one", "three"]
+
+
 def test_the_next_shell_goes_on_with_the_numbers(shells: Callable[..., History]) -> None:
     first = shells()
     typed(first, "one", "two")

@@ -192,3 +192,20 @@ def test_interactive_without_a_terminal(aish: Aish) -> None:
     found = aish.run(["-i", "--norc"], input=b"echo one\n!!\n")
     assert found.out == "one\none\n"
     assert "$ " in found.err or "# " in found.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "off"),
+    [
+        ([], []),
+        (["+o", "history"], ["history"]),
+        (["+H"], ["histexpand"]),
+        (["+o", "histexpand", "+o", "history"], ["histexpand", "history"]),
+    ],
+)
+def test_interactive_with_options_turned_off(argv: list[str], off: list[str], aish: Aish) -> None:
+    """What a shell at a prompt has on came over what the arguments said."""
+    for words, options in ((["-c", "set -o"], {}), ([], {"input": b"set -o\n"})):
+        lines = [line.split() for line in aish.run([*argv, "-i", "--norc", *words], **options).out.splitlines()]
+        found = [line[0] for line in lines if line[0] in ("histexpand", "history") and line[1] == "off"]
+        assert found == off

@@ -202,6 +202,9 @@ def exec_(rt: Runtime, argv: list[str]) -> int:
     if path is not None:
         shown = "-" * ("l" in flags) + (name if name is not None else words[0])
         environment = {} if "c" in flags else rt.environment_for(path)
+        if "c" not in flags and not rt.in_parentheses:  # a shell in our place is as deep as we are
+            depth = signed(environment.get("SHLVL") or rt.vars.get("SHLVL") or "") or 0
+            environment = environment | {"SHLVL": str(max(depth - 1, 0))}
         rt.signals.leave()
         try:
             process.replace(rt, path, [shown, *words[1:]], environment)
