@@ -399,7 +399,13 @@ def test_start_runs_an_ended_one_again_under_its_id(up: Supervised) -> None:
 def test_between_two_runs_the_status_of_the_last_one_is_told(up: Supervised) -> None:
     """ps said 'exit -' and its JSON null, while the history knew it."""
     up.spawn("sh", "-c", "exit 3", name="again", restart="always", restarts=RestartPart(delay_s=600, longest_s=600))
-    up.until("it waits for its next run", lambda: up.row("again").lifecycle == "backoff")
+
+    def waits() -> bool:
+        """The first restart comes at once."""
+        row = up.row("again")
+        return (row.lifecycle, row.restarts) == ("backoff", 1)
+
+    up.until("it waits for its run after the next", waits)
     assert up.row("again").exit == ExitPart(code=3)
     assert "exit 3: restart 2 follows" in up.home.aish("ps", "again").stdout
     assert up.inspect("again").process.exit == ExitPart(code=3)

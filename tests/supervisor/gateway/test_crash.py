@@ -520,7 +520,9 @@ def test_200_at_once_with_enough_for_100_whatever_dies(world: World, kind: Kind,
                     clients.kill(order.randrange(8))
             assert kind.worked(world) <= kind.most + 1e-9
         world.daemon.wait_for(lambda daemon: any(isinstance(event, Hold) for event in daemon.heard), 60)
-        assert kind.worked(world) > kind.most / 4, "crashes took a part of it, and no more"
+        assert kind.worked(world) > kind.most / 10, (
+            "crashes took a part of it: what was reserved at each, and no more"
+        )
         world.gateway.kill()
         assert kind.taken(world) <= kind.most + 1e-9
         world.gateway.start()
