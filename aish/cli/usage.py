@@ -129,14 +129,17 @@ def print_windows(found: list[WindowPart]) -> None:
 
 def _print_windows_csv(found: list[WindowPart]) -> None:
     """RFC 4180. What is not known is empty, times are seconds since the epoch."""
+    fields = ("account", "login", "window", "used", "resets_s", "reserve", "status", "seen_s", "source")
+    rows = [[*(getattr(part, name) for name in fields), " ".join(part.held), " ".join(part.parked)] for part in found]
+    _write_csv([*fields, "held", "parked"], rows)
+
+
+def _write_csv(names: list[str], rows: list[list[object]]) -> None:
     import csv
 
-    fields = ("account", "login", "window", "used", "resets_s", "reserve", "status", "seen_s", "source")
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([*fields, "held", "parked"])
-    for part in found:
-        values = [getattr(part, name) for name in fields]
-        writer.writerow([*values, " ".join(part.held), " ".join(part.parked)])
+    writer.writerow(names)
+    writer.writerows(rows)
 
 
 def _waiting(part: WindowPart) -> str:
@@ -189,14 +192,12 @@ def _meter(tokens: TokensPart) -> str:
 
 def _print_csv(found: list[UsageRow], by: str) -> None:
     """RFC 4180. What is not known is empty."""
-    import csv
-
     figures = ("requests", "input", "cached", "output", "reasoning", "estimated", "cost_usd", "unpriced", "observed")
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow([by, "name", "model", *figures, "seconds", "first_token_s", "failures"])
+    rows = []
     for row in found:
         sums = [getattr(row.tokens, name) for name in figures]
-        writer.writerow([row.key, row.name, row.model, *sums, row.seconds, row.first_token_s, row.failures])
+        rows.append([row.key, row.name, row.model, *sums, row.seconds, row.first_token_s, row.failures])
+    _write_csv([by, "name", "model", *figures, "seconds", "first_token_s", "failures"], rows)
 
 
 def _who(row: UsageRow, by: str) -> str:

@@ -47,12 +47,14 @@ class Spare:
         read now: it would be replaced."""
         try:
             with open(self._path, "rb") as file:
-                return _decode(file.read())
+                data = file.read()
+            try:
+                return _decode(data)
+            except msgspec.DecodeError as error:
+                log("records", f"the copy of limits in {self._path} is damaged, and kept beside it: {error}")
+                os.rename(self._path, f"{self._path}.unread")
         except FileNotFoundError:
             log("records", f"there is no copy of limits in {self._path}")
-        except msgspec.DecodeError as error:
-            log("records", f"the copy of limits in {self._path} is damaged, and kept beside it: {error}")
-            os.rename(self._path, f"{self._path}.unread")
         except OSError as error:
             raise StorageError(
                 f"cannot read the copy of limits in {self._path}: {error.strerror}",

@@ -130,9 +130,7 @@ class Upstreams:
     async def _send_remote(
         self, server: Server, method: str, url: str, body: bytes | None, sent: CIMultiDict[str]
     ) -> Reply:
-        if server.url.startswith("https:") or (proxy_of(server) or "").startswith("https:"):
-            await self._ways.know_system()
-        remote, options, keep = await self._loaded(), self._ways.options(server), _keeps(server)
+        remote, options, keep = await self._loaded(), await self._ways.options(server), _keeps(server)
         started_s = time.monotonic()
         try:
             return await remote.send(method, url, body, sent, options, keep=keep)

@@ -41,17 +41,16 @@ class Ways:
             reason = error.strerror if isinstance(error, OSError) else "not a path"
             raise StorageError(f"cannot read the CA file of {server.name}: {reason}", hint=path) from error
 
-    async def know_system(self) -> None:
-        """Have the system's authorities, for `options`."""
-        if self._system is None:
-            self._system = await asyncio.to_thread(authorities.trusted)
-
-    def options(self, server: Server) -> dict[str, Any]:
+    async def options(self, server: Server) -> dict[str, Any]:
         """What aiohttp's requests are told."""
-        found: dict[str, Any] = {"proxy": proxy_of(server)}
-        context = self._system if server.ca_file is None else self._contexts[server.ca_file][1]
-        if context is not None:
-            found["ssl"] = context
+        proxy = proxy_of(server)
+        found: dict[str, Any] = {"proxy": proxy}
+        if server.ca_file is not None:
+            found["ssl"] = self._contexts[server.ca_file][1]
+        elif server.url.startswith("https:") or (proxy is not None and proxy.startswith("https:")):
+            if self._system is None:
+                self._system = await asyncio.to_thread(authorities.trusted)
+            found["ssl"] = self._system
         return found
 
 
