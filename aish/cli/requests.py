@@ -16,6 +16,7 @@ from aish.client import connect, follow
 from aish.client.finding import outside
 from aish.errors import UsageError
 from aish.model import moment
+from aish.model.name import KEY
 from aish.report import clean
 from aish.top import amount
 from aish.wire import account
@@ -175,7 +176,7 @@ def _cells(part: RequestPart) -> list[str]:
     return [
         str(part.number),
         when(part.time_s, time.time()),
-        part.process if part.name is None or part.process.startswith("key:") else f"{part.process} {part.name}",
+        part.process if part.name is None or part.process.startswith(KEY) else f"{part.process} {part.name}",
         part.model,
         part.endpoint.removeprefix("/v1").lstrip("/"),
         f"{exact}{part.input}" if not under_way else amount.UNKNOWN,

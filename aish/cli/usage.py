@@ -11,6 +11,7 @@ from aish.cli.output import age, print_json, print_table, usd
 from aish.client import choice, connect
 from aish.client.finding import outside
 from aish.errors import NotFoundError, UsageError
+from aish.model.name import KEY
 from aish.model.nearest import nearest
 from aish.wire.message import Inspect, KeyList, Snapshot, UsageQuery, WindowList
 from aish.wire.part import TokensPart, UsageRow, WindowPart
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _BY = ("process", "agent", "model", "day", "project")
 _WINDOWS = ("ACCOUNT", "WINDOW", "USED", "RESETS IN", "RESERVE", "HELD", "STATUS", "SEEN", "SOURCE")
 _RIGHT = ("USED", "RESETS IN", "RESERVE", "SEEN")
-_KEY_PREFIX = "key:"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -79,8 +79,8 @@ def _by(word: str | None, target: str | None) -> str:
 
 def _tree(client: Client, target: str) -> set[str]:
     """The ids of that process and of all below it, or a key. Raises NotFoundError."""
-    if target.startswith(_KEY_PREFIX):
-        known = [_KEY_PREFIX + key.name for key in client.ask(Keys, KeyList()).keys]
+    if target.startswith(KEY):
+        known = [KEY + key.name for key in client.ask(Keys, KeyList()).keys]
         if target not in known:
             near = nearest(target, known)
             raise NotFoundError(f"no such key: {target}", hint=f"did you mean {near}?" if near else "aish key ls")
@@ -204,7 +204,7 @@ def _who(row: UsageRow, by: str) -> str:
     """A key by its key, a process by its id and name, the others by their name."""
     if by == "project" and not row.key:
         return "-"
-    if row.key.startswith("key:") or row.name is None:
+    if row.key.startswith(KEY) or row.name is None:
         return row.key
     return f"{row.key} {row.name}" if by == "process" and row.name != row.key else row.name
 
