@@ -44,24 +44,13 @@ if TYPE_CHECKING:
     Module = tuple[str, str, CodeType]
     """Name, file, code."""
 
+Namespace: Any = type(sys.implementation)
+"""SimpleNamespace, which is there already: each class of our own takes 10 us of every start."""
 _SHELL = "aish.shell"
 """Who imports it needs all of the first modules, and not some verb."""
 READER_BYTES = 1 << 14
 """This module's code, which bin/aish reads; behind it the head, an Image, and behind that the pieces, lists of
 modules."""
-
-
-class _Loader(SourceFileLoader):
-    """Of a module whose code is here already."""
-
-    code: CodeType
-    then: Callable[[], None] | None = None
-    """What is done once it is loaded."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        exec(self.code, module.__dict__)  # noqa: S102  what importing is
-        if self.then is not None:
-            self.then()
 
 
 class _Kept:
@@ -80,10 +69,7 @@ class _Kept:
             for number in range(self.loaded, place):
                 _load(*self.first[number])
             self.loaded = max(self.loaded, place + 1)
-            spec = _spec(*self.first[place])
-            if name == _SHELL:
-                spec.loader.then = self._load_rest  # type: ignore[union-attr]
-            return spec
+            return _found(*self.first[place], then=self._load_rest if name == _SHELL else None)
         if name not in self.later:
             return None
         states, offset, length = self.later[name]
@@ -93,7 +79,7 @@ class _Kept:
         *others, last = modules
         for other in others:
             _load(*other)
-        return _spec(*last)
+        return _found(*last)
 
     def _load_rest(self) -> None:
         """All the first modules: looking for each costs as much as loading it."""
@@ -124,7 +110,7 @@ def _same(one: stat_result, other: stat_result) -> bool:
 def _load(name: str, file: str, code: CodeType) -> None:
     """What importing does, without all that is looked at for modules in general: a third of the time."""
     if name not in sys.modules:
-        spec = _spec(name, file, code)
+        spec = _spec(name, file)
         module = type(sys)(name)
         module.__file__ = file
         module.__spec__ = spec
@@ -139,28 +125,35 @@ def _load(name: str, file: str, code: CodeType) -> None:
             setattr(sys.modules[parent], tail, module)
 
 
-def _spec(name: str, file: str, code: CodeType) -> ModuleSpec:
-    loader = _Loader(name, file)
-    loader.code = code
-    spec = ModuleSpec(name, loader, origin=file)
+def _found(name: str, file: str, code: CodeType, then: Callable[[], None] | None = None) -> ModuleSpec:
+    """What a finder gives: of a module whose code is here already. `then` is done once it is loaded."""
+    spec = _spec(name, file)
+
+    def exec_module(module: ModuleType) -> None:
+        exec(code, module.__dict__)  # noqa: S102  what importing is
+        if then is not None:
+            then()
+
+    spec.loader.exec_module = exec_module  # type: ignore[union-attr,method-assign]  # a class costs more
+    return spec
+
+
+def _spec(name: str, file: str) -> ModuleSpec:
+    spec = ModuleSpec(name, SourceFileLoader(name, file), origin=file)
+    setattr(spec, "_initializing", False)  # noqa: B010  asked for at each import of it, and seldom found is slow
     spec.has_location = True
     if file.endswith("/__init__.py"):
         spec.submodule_search_locations = [file[:-12]]
     return spec
 
 
-class Rest:
-    """The last finder: what is neither ours nor Python's own is where a lean start does not look."""
+def _find_elsewhere(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+    """The last finder's: what is neither ours nor Python's own is where a lean start does not look."""
+    if path is not None:
+        return None
+    from aish import packages
 
-    def __init__(self, added: list[str]) -> None:
-        self.added = added
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        if path is not None:
-            return None
-        from aish import packages
-
-        return packages.late(name)
+    return packages.late(name)
 
 
 def _half_os() -> None:
@@ -218,7 +211,7 @@ def enter(path: str) -> bool:
         _half_os()
     sys.path += image["added"]
     sys.meta_path.insert(0, kept)
-    sys.meta_path.append(Rest(image["added"]))
+    sys.meta_path.append(Namespace(find_spec=_find_elsewhere, added=image["added"]))
     return True
 
 

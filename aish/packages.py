@@ -10,13 +10,12 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
-
-    from aish.lean import Rest
+    from typing import Any
 
 
 def complete() -> bool:
     """Have everything found that this installation has; whether anything was left to be done."""
-    rest: Rest | None = next((finder for finder in sys.meta_path if hasattr(finder, "added")), None)  # type: ignore[assignment]
+    rest: Any = next((finder for finder in sys.meta_path if hasattr(finder, "added")), None)  # that of aish.lean
     if rest is None:
         return False
     sys.meta_path.remove(rest)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 NAME_START = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_")
 NAME = NAME_START | frozenset("0123456789")
 SPECIAL = frozenset("@*#?-$!")
-_OPERATORS = ("##", "%%", "#", "%", "-", "=", "?", "+", "^^", "^", ",,", ",", "~~", "~")
+_OPERATORS = frozenset(["##", "%%", "#", "%", "-", "=", "?", "+", "^^", "^", ",,", ",", "~~", "~"])
 _TRANSFORMS = frozenset("QEPAaKkUuL")
 _PATTERN_STOPS = BRACE_STOPS | {"/"}
 _ARGUMENT_STOPS = BRACE_STOPS | {"<", ">"}
@@ -30,11 +30,17 @@ class Braces(Words):
         """The name at the cursor."""
         begin = self.pos
         while True:
-            while self.char() in NAME and self.char():
-                self.pos += 1
-            if self.char() != "\\" or self.char(1) != "\n":
+            text, pos, size = self.text, self.pos, len(self.text)
+            while pos < size and text[pos] in NAME:
+                pos += 1
+            self.pos = pos
+            if pos < size and text[pos] != "\\":
+                return text[begin:pos]
+            char = self.char()
+            if char == "\\" and self.char(1) == "\n":
+                self.drop_continuation(self.pos)
+            elif char not in NAME:
                 return self.text[begin : self.pos]
-            self.drop_continuation(self.pos)
 
     def braced(self, start: int, quoted: bool) -> Parameter:
         """The expansion whose `${` is at the cursor."""
@@ -124,11 +130,11 @@ class Braces(Words):
                 node.op = "@" + self.char(1)
                 self.pos += 2
             return
-        for op in _OPERATORS:
-            if self.char() == op[0] and (len(op) == 1 or self.char(1) == op[1]):
-                break
-        else:
-            return
+        op = self.char() + self.char(1)
+        if op not in _OPERATORS:
+            op = op[:1]
+            if op not in _OPERATORS:
+                return
         node.op = op
         self.pos += len(op)
         begin = self.pos

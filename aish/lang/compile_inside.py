@@ -134,7 +134,7 @@ def _whole(rt: Runtime, own: Footprint) -> Footprint | None:
 def _of_function(function: ShellFunction) -> Footprint | None:
     text = function.definition
     if text not in _known:
-        from aish.lang.parser import parse
+        from aish.lang.script import parse
 
         commands = parse(text).commands
         items = commands[0].items if len(commands) == 1 else []

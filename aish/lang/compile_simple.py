@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def compile_simple(src: Source, node: Simple, tested: bool, last: bool) -> Run:
     """The closure for a simple command, as plain as the command allows."""
     run = _compile(src, node, tested, last)
-    if any(split_assignment(word) is not None for word in node.words[1:]):
+    if any(map(split_assignment, node.words[1:])):
         run = _keyworded(src, node, run, tested, last)
     words = node.words + [item.value for item in node.assigns] if node.assigns else node.words
     if tested and compile_word.substitutes(words):

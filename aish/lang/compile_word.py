@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     Emit = Callable[[Runtime, list[Piece]], None]
 
 _MAGIC = frozenset("*?[(")
+_PLAIN = _MAGIC | {"{"}
+"""Text without these is itself."""
 
 
 # ---------------------------------------------------------------------------------------------- text
@@ -77,6 +79,8 @@ def text_part(src: Source, part: Node, quoted: bool) -> str | Text:
 
 def joined(parts: list[str | Text]) -> str | Text:
     """The concatenation of constants and closures."""
+    if len(parts) == 1:
+        return parts[0]
     merged: list[str | Text] = []
     for part in parts:
         if isinstance(part, str) and merged and isinstance(merged[-1], str):
@@ -150,7 +154,7 @@ def tilde(user: str) -> Text:
 def pattern(src: Source, word: Word) -> str | Text:
     """The word as a pattern."""
     parts = word.parts
-    if all(type(part) in (Literal, Quoted) for part in parts):
+    if {type(part) for part in parts} <= {Literal, Quoted}:
         return "".join(
             [escape(part.text) if isinstance(part, Quoted) else part.text for part in parts]  # type: ignore[attr-defined]
         )
@@ -277,6 +281,8 @@ class Many:
 
 def fields(src: Source, word: Word) -> Constant | Single | Many:
     """The word as arguments."""
+    if len(word.parts) == 1 and type(word.parts[0]) is Literal and _PLAIN.isdisjoint(word.parts[0].text):
+        return Constant(word.parts[0].text)
     for part in word.parts:
         if (type(part) is Literal and "{" in part.text) or (type(part) is Tilde and "{" in part.user):
             from aish.lang.compile_braces import braced
@@ -309,12 +315,20 @@ def unbraced(src: Source, word: Word) -> Constant | Single | Many:
 
 def opens_files(words: list[Word]) -> bool:
     """Whether <(..) or >(..) is among the words: a descriptor that the command's end closes."""
-    return any(_holds(part, ProcessSub) for word in words for part in word.parts)
+    return _hold(words, ProcessSub)
 
 
 def substitutes(words: list[Word]) -> bool:
     """Whether a command substitution is among the words."""
-    return any(_holds(part, CommandSub) for word in words for part in word.parts)
+    return _hold(words, CommandSub)
+
+
+def _hold(words: list[Word], kind: type[Node]) -> bool:
+    for word in words:
+        for part in word.parts:
+            if type(part) is not Literal and _holds(part, kind):
+                return True
+    return False
 
 
 def _holds(part: Node, kind: type[Node]) -> bool:
@@ -322,13 +336,12 @@ def _holds(part: Node, kind: type[Node]) -> bool:
     match part:
         case Literal() | Quoted():
             return False
+        case Parameter():
+            return _hold([word for word in (part.argument, part.second, part.index) if word is not None], kind)
         case DoubleQuoted() | Arithmetic():
             return any(_holds(inner, kind) for inner in part.parts)
-        case Parameter():
-            words = (part.argument, part.second, part.index)
-            return any(_holds(inner, kind) for word in words if word is not None for inner in word.parts)
         case ArrayLiteral() if kind is CommandSub:  # a descriptor of <( ) among them outlives the command
-            return any(_holds(inner, kind) for item in part.items for inner in item.value.parts)
+            return _hold([item.value for item in part.items], kind)
         case _:
             return type(part) is kind
 
@@ -394,16 +407,15 @@ def _general(emits: list[Emit]) -> Fields:
 
 def argument_list(compiled: list[Constant | Single | Many]) -> Fields:
     """One closure for all words of a command. The list it gives belongs to the caller."""
-    if all(isinstance(item, Constant) for item in compiled):
-        constants = [item.value for item in compiled if isinstance(item, Constant)]
-        return lambda rt: constants.copy()
-    if not any(isinstance(item, Many) for item in compiled):
+    kinds = [type(item) for item in compiled]
+    if Many not in kinds:
+        if Single not in kinds:
+            constants = [item.value for item in compiled if isinstance(item, Constant)]
+            return lambda rt: constants.copy()
         closures = [as_text(item.value) if isinstance(item, Constant) else item.run for item in compiled]
         return lambda rt: [one(rt) for one in closures]  # type: ignore[misc]
-    if not any(isinstance(item, Single) for item in compiled):
-        at = [i for i, item in enumerate(compiled) if isinstance(item, Many)]
-        if len(at) == 1:
-            return _around(compiled, at[0])
+    if Single not in kinds and kinds.count(Many) == 1:
+        return _around(compiled, kinds.index(Many))
     steps = [_step(item) for item in compiled]
 
     def run(rt: Runtime) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.lang import builtins
-from aish.lang.control import CommandError, Exit, ReadonlyError, ToldError
+from aish.lang.control import CommandError, Exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def run_builtin(rt: Runtime, builtin: Builtin, argv: list[str], *, special: bool
     try:
         return builtin(rt, argv)
     except CommandError as error:
-        if not isinstance(error, ToldError):
+        if not error.told:
             rt.complain_of(argv[0], error)
-        wrong = error.status == _MISUSE or argv[0] in _SOURCING or isinstance(error, ReadonlyError)
+        wrong = error.status == _MISUSE or argv[0] in _SOURCING or error.readonly
         if wrong and special and ends_shell(rt):
             raise Exit(error.status) from None
         return error.status

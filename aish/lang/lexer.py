@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aish.lang.braces import NAME
 from aish.lang.dollar import Dollars
 from aish.lang.scanner import COMMENT, STRING, remap
 from aish.lang.source import Source
@@ -23,6 +24,10 @@ NEWLINE = "newline"
 END = "end"
 
 _OPERATOR_START = frozenset("|&;<>()")
+_ENDS_OPERATOR = frozenset(" \t\n") | NAME
+"""No operator goes on with these."""
+_PLAIN_ENDS = frozenset(" \t\n;|&)")
+"""What a word may end before that has been text alone: nothing in sight makes more of it."""
 _OPERATORS = frozenset(
     ["&&", "||", ";;", ";&", ";;&", "<<", ">>", "<&", ">&", "<>", "<<-", "<<<", ">|", "|&", "|=", "&>", "&>>"]
 )
@@ -55,18 +60,6 @@ def _is_descriptor(text: str) -> bool:
     return is_name(name) and (not bracket or text[-2] == "]")
 
 
-class HereDocument:
-    """A << whose body has not been reached yet."""
-
-    __slots__ = ("delimiter", "quoted", "redirect", "strip")
-
-    def __init__(self, redirect: Redirect, delimiter: str, quoted: bool, strip: bool) -> None:
-        self.redirect = redirect
-        self.delimiter = delimiter
-        self.quoted = quoted
-        self.strip = strip
-
-
 class Lexer(Dollars):
     """`tok` is the token under the parser's eye; nothing behind it has been read, except a here-document's
     body. `posix` leaves aish's own operator (|=) out."""
@@ -76,7 +69,8 @@ class Lexer(Dollars):
         self.posix = posix
         self.tok = Token(NEWLINE, 0, 0, "")
         self.previous_end = 0
-        self.documents: list[HereDocument] = []
+        self.documents: list[Redirect] = []
+        """Those of << whose body has not been reached yet."""
         self.warn: Callable[[str, int], None] | None = None
         """Told of what is accepted and hardly meant: (message, where)."""
         self.in_pattern = False
@@ -85,8 +79,13 @@ class Lexer(Dollars):
     def advance(self) -> Token:
         """Read the next token into `tok`."""
         self.previous_end = self.tok.end
-        self.blanks()
-        start = self.pos
+        text, start, size = self.text, self.pos, len(self.text)
+        while start < size and text[start] in BLANKS:
+            start += 1
+        self.pos = start
+        if start == size or text[start] in "\\#":
+            self.blanks()
+            start = self.pos
         char = self.char()
         if not char:
             self._finish_documents()
@@ -105,10 +104,6 @@ class Lexer(Dollars):
     def blanks(self) -> None:
         """Skip blanks, line continuations and a comment."""
         while True:
-            text, pos = self.text, self.pos
-            while text[pos : pos + 1] in (" ", "\t"):
-                pos += 1
-            self.pos = pos
             char = self.char()
             if char in BLANKS and char:
                 self.pos += 1
@@ -122,9 +117,11 @@ class Lexer(Dollars):
                 return
 
     def _operator_token(self, start: int) -> Token:
-        op = self.char()
-        self.pos += 1
+        op = self.text[start]
+        self.pos = start + 1
         while True:
+            if self.text[self.pos : self.pos + 1] in _ENDS_OPERATOR:
+                break
             self.skip_continuations()
             longer = op + self.char()
             if longer == op or longer not in _OPERATORS:
@@ -136,6 +133,14 @@ class Lexer(Dollars):
         return Token(OPERATOR, start, self.pos, op)
 
     def _word_token(self, start: int) -> Token:
+        text, pos, size = self.text, start, len(self.text)
+        while pos < size and text[pos] not in WORD_STOPS:
+            pos += 1
+        if start < pos < size and text[pos] in _PLAIN_ENDS and text[start] != "~":  # as most words are
+            literal = text[start:pos]
+            if "\0" not in literal:
+                self.pos = pos
+                return Token(WORD, start, pos, literal, Word(start, pos, [Literal(start, pos, literal)]))
         parts = self.unquoted_parts(WORD_STOPS)
         while self.char() in ("<", ">") and self.char(1) == "(":
             parts.append(self.process_substitution())
@@ -167,15 +172,17 @@ class Lexer(Dollars):
             else:
                 pieces.append(self.text[part.start : part.end].replace("\\\n", ""))
         redirect.document = "".join(pieces), quoted, strip
-        self.documents.append(HereDocument(redirect, "".join(pieces), quoted, strip))
+        self.documents.append(redirect)
 
     def _finish_documents(self) -> None:
-        documents, self.documents = self.documents, []
-        for document in documents:
-            self._read_document(document)
+        redirects, self.documents = self.documents, []
+        for redirect in redirects:
+            self._read_document(redirect)
 
-    def _read_document(self, document: HereDocument) -> None:
+    def _read_document(self, redirect: Redirect) -> None:
         """Read lines up to the delimiter. The end of the text ends a document too (as everywhere)."""
+        assert redirect.document is not None
+        delimiter, quoted, strip = redirect.document
         start = self.pos
         lines: list[tuple[int, int]] = []
         joined = False
@@ -185,33 +192,33 @@ class Lexer(Dollars):
             begin = self.pos
             if not self.char():
                 self.dangling = True
-                self._ended_with(document, "text")
+                self._ended_with(redirect, "text")
                 break
             newline = self.find("\n", begin)
             end = newline if newline >= 0 else len(self.text)
             self.pos = end + (newline >= 0)
-            if document.strip and (empty or not joined):
+            if strip and (empty or not joined):
                 while begin < end and self.text[begin] == "\t":
                     begin += 1
             line = self.text[begin:end]
-            if (empty or not joined) and line == document.delimiter:
+            if (empty or not joined) and line == delimiter:
                 del lines[len(lines) - empty :]
                 break
-            if not joined and self.in_substitution() and _ends_both(line, document.delimiter):
-                self.pos = begin + len(document.delimiter)  # `E)` ends $(cat <<E .. too, as in bash
-                self._ended_with(document, "substitution")
+            if not joined and self.in_substitution() and _ends_both(line, delimiter):
+                self.pos = begin + len(delimiter)  # `E)` ends $(cat <<E .. too, as in bash
+                self._ended_with(redirect, "substitution")
                 break
-            empty = empty + 1 if line == "\\" and not document.quoted and (empty or not joined) else 0
-            joined = not document.quoted and (len(line) - len(line.rstrip("\\"))) % 2 == 1
+            empty = empty + 1 if line == "\\" and not quoted and (empty or not joined) else 0
+            joined = not quoted and (len(line) - len(line.rstrip("\\"))) % 2 == 1
             lines.append((begin, self.pos))
         finish = lines[-1][1] if lines else start
         self.mark(start, self.pos, STRING)
-        document.redirect.target = Word(start, finish, [self._document_body(document, lines, start, finish)])
+        redirect.target = Word(start, finish, [self._document_body(redirect.document, lines, start, finish)])
 
-    def _ended_with(self, document: HereDocument, what: str) -> None:
-        if self.warn is not None:
-            at = document.redirect.start
-            self.warn(f"the here-document ends with the {what}: no line '{document.delimiter}' was found", at)
+    def _ended_with(self, redirect: Redirect, what: str) -> None:
+        if self.warn is not None and redirect.document is not None:
+            delimiter = redirect.document[0]
+            self.warn(f"the here-document ends with the {what}: no line '{delimiter}' was found", redirect.start)
 
     def in_substitution(self) -> bool:
         """Whether a `)` that closes a substitution is to come."""
@@ -221,15 +228,18 @@ class Lexer(Dollars):
         """Whether reading `text` may put something else in a place of it: a continued line, an alias."""
         return "\\\n" in text
 
-    def _document_body(self, document: HereDocument, lines: list[tuple[int, int]], start: int, finish: int) -> Node:
+    def _document_body(
+        self, document: tuple[str, bool, bool], lines: list[tuple[int, int]], start: int, finish: int
+    ) -> Node:
+        _, quoted, strip = document
         offsets: Offsets[int]
-        if document.strip:
+        if strip:
             text = "".join([self.text[begin:end] for begin, end in lines])
             offsets = [i for begin, end in lines for i in range(begin, end)] + [finish]
         else:
             text = self.text[start:finish]
             offsets = range(start, finish + 1)
-        if document.quoted or not ("$" in text or "`" in text or "\\" in text):
+        if quoted or not ("$" in text or "`" in text or "\\" in text):
             return Quoted(start, finish, text)
         source = Source(self.source.name, text)
         if self.changes_text(text):

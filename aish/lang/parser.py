@@ -13,7 +13,7 @@ from aish.lang.depth import deep
 from aish.lang.lexer import END, NEWLINE, NUMBER, OPERATOR, WORD, Token
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT, COMMAND, FUNCTION, REDIRECT
 from aish.lang.scanner import OPERATOR as OPERATOR_MARK
-from aish.lang.source import ParseError, Source
+from aish.lang.source import Source
 from aish.lang.text import is_name
 from aish.lang.tree import (
     AndOr,
@@ -424,46 +424,3 @@ class Parser(Compounds):
         if hint is None and tok.text in _CLOSERS:
             hint = f"no command is open that '{tok.text}' could end or continue"
         self.fail(f"unexpected {shown}, {wanted} expected", tok.start, tok.end, hint=hint)
-
-
-class Script:
-    """What `parse` found: `commands`, every error, whether more text could complete it, and the marks."""
-
-    __slots__ = ("commands", "errors", "incomplete", "marks", "source")
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.commands: list[Sequence] = []
-        self.errors: list[ParseError] = []
-        self.incomplete = False
-        self.marks: list[tuple[int, int, str]] = []
-
-
-MAX_ERRORS = 100
-"""After so many the text is no shell script, and nobody reads on."""
-
-
-def parse(text: str, name: str = "-", *, posix: bool = False, extended: bool = False) -> Script:
-    """The whole of `text`, with the errors in it (at most MAX_ERRORS). Never raises for any text. `extended`: as
-    under `shopt -s extglob`."""
-    source = Source(name, text)
-    parser = Parser(source, posix=posix)
-    parser.extended = extended
-    script = Script(source)
-    parser.marks = script.marks
-    while True:
-        try:
-            command = parser.next()
-        except ParseError as error:
-            script.errors.append(error)
-            if error.incomplete or error.end >= len(text):
-                script.incomplete = True
-            if len(script.errors) >= MAX_ERRORS:
-                break
-            parser.recover()
-            continue
-        if command is None:
-            break
-        script.commands.append(command)
-    script.incomplete = script.incomplete or parser.dangling
-    return script

@@ -14,7 +14,7 @@ exported, with an attribute, watched by the shell) is in `guarded`.
 
 from __future__ import annotations
 
-from aish.lang.control import CommandError, ReadonlyError
+from aish.lang.control import CommandError
 from aish.lang.scopes import Scopes
 from aish.lang.text import is_name
 
@@ -260,7 +260,9 @@ class Variables(Scopes):
     def check(self, name: str) -> None:
         """Raises CommandError for a readonly variable."""
         if name in self.readonly:
-            raise ReadonlyError(f"{name}: readonly variable")
+            error = CommandError(f"{name}: readonly variable")
+            error.readonly = True
+            raise error
 
     def converted(self, letters: str, value: str) -> str:
         """A value as the attributes i l u c want it. Raises ExpansionError for what is no number."""

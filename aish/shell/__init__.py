@@ -2,7 +2,8 @@
 
     program     arguments, where the commands come from, start and end
     host        what the language asks of the world: supervised stages, verbs, tensor edges
-    inputs      a script from a file or from stdin, read as far as it is needed
+    script_file, standard_input
+                where its text comes from, read as far as it is needed
     prompt, highlight, complete, ask, history
                 the interactive side, loaded on a terminal only
 

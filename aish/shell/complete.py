@@ -10,7 +10,7 @@ import os
 
 from aish.lang import scanner
 from aish.lang.builtins import TOPIC_OF
-from aish.lang.parser import Script, parse
+from aish.lang.script import Script, parse
 from aish.lang.text import quote
 from aish.lang.words import RESERVED
 

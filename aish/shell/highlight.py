@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aish.lang import scanner
-from aish.lang.parser import parse
+from aish.lang.script import parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
 import os
-import sys
 
 from aish.lang.control import CommandError
-from aish.lang.depth import ordinary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +39,10 @@ class ShellHost:
 
     def run_stage(self, argv: list[str], environment: dict[str, str]) -> int:
         from aish.agents import stub
+        from aish.shell.python_code import as_python_starts, become
 
-        _fill()
-        _become(environment)
-        with ordinary(), _AsPythonStarts():
+        become(environment)
+        with as_python_starts():
             return stub.main(argv)
 
     def is_verb(self, words: list[str]) -> bool:
@@ -54,13 +51,14 @@ class ShellHost:
     def run_verb(self, words: list[str], environment: dict[str, str]) -> int:
         if self._verb is None:
             raise CommandError("no verbs in this shell", status=127)
-        _fill()
-        _become(environment)
+        from aish.shell.python_code import as_python_starts, become, flush
+
+        become(environment)
         try:
-            with ordinary(), _AsPythonStarts():
+            with as_python_starts():
                 return self._verb(words)
         finally:
-            _flush()  # what Python buffered belongs into the redirections of this command
+            flush()  # what Python buffered belongs into the redirections of this command
 
     def verb_needs_process(self, words: list[str]) -> bool:
         return bool(words) and words[0] in _HOLD_THE_TERMINAL
@@ -76,49 +74,12 @@ class ShellHost:
 
     def edit_line(self, rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | None:
         from aish.shell.line_edit import edit
+        from aish.shell.python_code import as_python_starts
 
-        with ordinary(), _AsPythonStarts():
+        with as_python_starts():
             return edit(rt, prompt, begin, within_s)
 
     def tree_folder(self) -> str:
         from aish.config import folders
 
         return os.path.join(folders.cache(), "trees")
-
-
-class _AsPythonStarts:
-    """Without the signals that writing may bring: in the shell they have their default action, but Python code, and
-    verbs are that, is written for an error instead. A daemon that dies must not end the shell that talks to it."""
-
-    __slots__ = ("_before",)
-
-    def __enter__(self) -> None:
-        self._before = [
-            (number, _signal.signal(number, _signal.SIG_IGN)) for number in (_signal.SIGPIPE, _signal.SIGXFSZ)
-        ]
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before:
-            _signal.signal(number, _signal.SIG_DFL if handler is None else handler)
-
-
-def _fill() -> None:
-    """`aish ps >&-`: a socket of the verb's own must not become what it prints to."""
-    from aish.streams import fill
-
-    fill()
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            pass  # closed, or its reader is gone: the verb has told
-
-
-def _become(environment: dict[str, str]) -> None:
-    """Python code that runs as a command sees the shell's exported variables in os.environ."""
-    if os.environ != environment:
-        os.environ.clear()
-        os.environ.update(environment)

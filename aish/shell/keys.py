@@ -20,7 +20,7 @@ from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import accept_search, stop_search
 
-from aish.lang.parser import parse
+from aish.lang.script import parse
 from aish.shell.complete import COMMAND, situation
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import os
 import select
 
 from aish.lang.control import Interrupted
-from aish.lang.parser import parse
 from aish.lang.prompts import expand
+from aish.lang.script import parse
 from aish.lang.signals import PROMPTING, Section
-from aish.shell.inputs import StandardInput
 from aish.shell.leaving import IdleError, idle_s
+from aish.shell.standard_input import StandardInput
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -217,7 +217,7 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
         return interact(rt, host, found)
     rt.from_stdin = True
     _start_files(rt, found)
-    from aish.shell.inputs import StandardInput
+    from aish.shell.standard_input import StandardInput
 
     return run_source(rt, Source("stdin"), StandardInput(rt).more, main=True)
 
@@ -261,7 +261,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
 def _script(rt: Runtime, host: ShellHost, found: Arguments) -> int:
     """A script in a file; a name without a slash that is not here is looked for in PATH."""
     from aish.lang.lookup import search
-    from aish.shell.inputs import ScriptFile
+    from aish.shell.script_file import ScriptFile
 
     path = found.operands[0]
     rt.name = path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.lang.brace_expansion import BraceError, expand, has_braces
-from aish.lang.parser import parse
+from aish.lang.script import parse
 from aish.lang.tree import Simple, Word
 
 if TYPE_CHECKING:

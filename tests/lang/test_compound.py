@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.lang.menu import menu
-from aish.lang.parser import parse
+from aish.lang.script import parse
 from aish.lang.timing import figures
 from aish.lang.tree import Calculation, Coprocess, Counting, For, Pipeline, Select, Subshell, Time
 

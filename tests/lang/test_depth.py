@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from aish.lang.depth import DEEP, deep, ordinary
-from aish.lang.parser import parse
+from aish.lang.depth import DEEP, deep
+from aish.lang.ordinary_depth import ordinary
+from aish.lang.script import parse
 
 
 def test_parsing_leaves_the_limit_as_it_was() -> None:
@@ -24,7 +25,8 @@ def test_parsing_leaves_the_limit_as_it_was() -> None:
 def test_other_code_within_the_language_has_the_ordinary_room() -> None:
     code = """
 import json, sys
-from aish.lang.depth import deep, ordinary
+from aish.lang.depth import deep
+from aish.lang.ordinary_depth import ordinary
 def down(levels):
     if levels:
         return down(levels - 1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.lang.parser import parse
+from aish.lang.script import parse
 
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aish.lang.footprint import footprint
-from aish.lang.parser import parse
+from aish.lang.script import parse
 from tests.lang.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from aish.lang import scanner, tree
-from aish.lang.parser import MAX_ERRORS, Parser, parse
+from aish.lang.parser import Parser
+from aish.lang.script import MAX_ERRORS, parse
 from aish.lang.source import ParseError, Source
 
 

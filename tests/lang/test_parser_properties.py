@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.lang import tree
-from aish.lang.parser import parse
+from aish.lang.script import parse
 from aish.lang.tree import Node
 from aish.shell.highlight import spans
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.lang.parser import parse
+from aish.lang.script import parse
 from aish.lang.tree import ProcessSub, Simple
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from aish.lang import reprint, tree
 from aish.lang.builtins.functions import laid_out
 from aish.lang.host import NoHost
-from aish.lang.parser import parse
 from aish.lang.runtime import Runtime
+from aish.lang.script import parse
 from aish.lang.source import Source
 from tests.lang import generator
 from tests.lang.test_parser_properties import _command

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from aish.lang.depth import deep
-from aish.lang.parser import parse
+from aish.lang.script import parse
 
 BASH = shutil.which("bash")
 _FOLDERS = ["/usr/bin", "/usr/sbin", "/etc", "/usr/lib/git-core", "/usr/share", "/usr/lib/dpkg", "/usr/local"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.lang.control import CommandError, ReadonlyError, ToldReadonlyError
+from aish.lang.control import CommandError, told
 from aish.lang.text import is_name
 from aish.lang.tree import ArrayLiteral
 
@@ -192,9 +192,9 @@ def _each(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
         except CommandError as error:
             rt.complain(f"{wanted.word}: {error.message}", hint=error.hint)
             wanted.status = 1
-            refused = refused or isinstance(error, ReadonlyError)
+            refused = refused or error.readonly
     if refused:
-        raise ToldReadonlyError(wanted.status)
+        raise told(wanted.status, readonly=True)
     return wanted.status
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.lang.builtins.letters import usage, with_values
-from aish.lang.control import Break, CommandError, Continue, Exit, Return, ToldError
+from aish.lang.control import Break, CommandError, Continue, Exit, Return, told
 from aish.lang.digits import signed
 from aish.lang.ending import last_word
 from aish.lang.signals import RETURN
@@ -111,7 +111,7 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
         return run_text(rt, " ".join(_operands(argv)), "eval", line_shift=shift)
     except ParseError as error:
         rt.report(error)
-        raise ToldError(error.exit_status) from None
+        raise told(error.exit_status) from None
     finally:
         rt.trace_depth -= 1
 
@@ -158,7 +158,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         return status
     except ParseError as error:
         rt.report(error)
-        raise ToldError(error.exit_status) from None
+        raise told(error.exit_status) from None
     finally:
         rt.trace_depth -= 1
         rt.calls -= 1
