@@ -13,21 +13,12 @@ from aish.lang.runtime import Function as ShellFunction
 from aish.lang.tree import (
     AndOr,
     Background,
-    Calculation,
-    Case,
-    Coprocess,
-    Counting,
-    For,
+    Compound,
     Function,
-    Group,
-    If,
     Pipeline,
     Sequence,
     Simple,
     Subshell,
-    Test,
-    Time,
-    While,
 )
 
 TYPE_CHECKING = False
@@ -52,10 +43,18 @@ def compile_command(src: Source, node: Node, *, tested: bool = False, last: bool
             from aish.lang import compile_pipeline
 
             return compile_pipeline.compile_node(src, node, tested, last)
-        case Group() | If() | For() | While() | Case() | Test() | Calculation() | Counting():
+        case Compound():
             from aish.lang import compile_compound
 
             return compile_compound.compile_node(src, node, tested)
+        case _:
+            return _of_bash(src, node, tested)
+
+
+def _of_bash(src: Source, node: Node, tested: bool) -> Run:
+    from aish.lang.tree_bash import Coprocess, Time
+
+    match node:
         case Time():
             from aish.lang.timing import timed
 

@@ -7,7 +7,7 @@ from aish.lang import pattern as language
 from aish.lang.control import Break, CommandError, Continue
 from aish.lang.pattern import compiled
 from aish.lang.source import ExpansionError, Site
-from aish.lang.tree import Calculation, Case, Compound, Counting, For, Group, If, Select, Test, While
+from aish.lang.tree import Case, Compound, For, Group, If, While
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,30 +27,14 @@ def compile_node(src: Source, node: Compound, tested: bool) -> Run:
             run = _sequence(src, node.body, tested)
         case If():
             run = _if(src, node, tested)
-        case Select():
-            from aish.lang.compile_loop import select
-
-            run = select(src, node, _sequence(src, node.body, tested))
-        case For():
+        case For() if type(node) is For:
             run = _for(src, node, tested)
-        case Counting():
-            from aish.lang.compile_loop import counting
-
-            run = counting(src, node, _sequence(src, node.body, tested), tested)
-        case Calculation():
-            from aish.lang.compile_loop import calculation
-
-            run = calculation(src, node, tested)
         case While():
             run = _while(src, node, tested)
         case Case():
             run = _case(src, node, tested)
-        case Test():
-            from aish.lang.compile_test import compile_test
-
-            run = compile_test(src, node, tested)
         case _:
-            raise AssertionError(node)
+            run = _of_bash(src, node, tested)
     if isinstance(node, For) and node.words and compile_word.opens_files(node.words):
         from aish.lang.compile_process import closing
 
@@ -91,6 +75,25 @@ def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
             restore(saved)
 
     return inside
+
+
+def _of_bash(src: Source, node: Compound, tested: bool) -> Run:
+    from aish.lang import compile_loop
+    from aish.lang.tree_bash import Calculation, Counting, Select, Test
+
+    match node:
+        case Select():
+            return compile_loop.select(src, node, _sequence(src, node.body, tested))
+        case Counting():
+            return compile_loop.counting(src, node, _sequence(src, node.body, tested), tested)
+        case Calculation():
+            return compile_loop.calculation(src, node, tested)
+        case Test():
+            from aish.lang.compile_test import compile_test
+
+            return compile_test(src, node, tested)
+        case _:
+            raise AssertionError(node)
 
 
 def _sequence(src: Source, node: Sequence, tested: bool) -> Run:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Fields, Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Calculation, Counting, Select
+    from aish.lang.tree_bash import Calculation, Counting, Select
 
     Value = Callable[[Runtime], int]
 

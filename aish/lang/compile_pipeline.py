@@ -17,11 +17,9 @@ from aish.lang.source import Site
 from aish.lang.text import encode
 from aish.lang.tree import (
     Background,
-    Calculation,
     Pipeline,
     Simple,
     Subshell,
-    Test,
 )
 
 TYPE_CHECKING = False
@@ -316,6 +314,7 @@ def _reading_from(rt: Runtime, fd: int, command: Run) -> int:
 def _negated(src: Source, node: Pipeline) -> Run:
     """! command, without a process of its own."""
     from aish.lang.compile import compile_command
+    from aish.lang.tree_bash import Calculation, Test
 
     command = compile_command(src, node.stages[0], tested=True)
     negated = node.negated

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Coprocess, Node, ProcessSub
+    from aish.lang.tree import Node, ProcessSub
+    from aish.lang.tree_bash import Coprocess
 
 
 def _body(src: Source, node: Node) -> Run:

@@ -9,7 +9,7 @@ from aish.lang.control import CommandError
 from aish.lang.fields import as_pattern, pattern_of
 from aish.lang.pattern import EXTENDED, compiled
 from aish.lang.source import ExpansionError, Site
-from aish.lang.tree import Test
+from aish.lang.tree_bash import Test
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 
 TYPE_CHECKING = False

@@ -9,19 +9,14 @@ from aish.lang.scanner import OPERATOR as OPERATOR_MARK
 from aish.lang.text import is_name
 from aish.lang.tree import (
     Arithmetic,
-    Calculation,
     Case,
     CaseArm,
     Compound,
-    Counting,
     For,
     Group,
     If,
-    Literal,
-    Select,
     Sequence,
     Subshell,
-    Test,
     While,
     Word,
 )
@@ -31,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aish.lang.source import Source
-    from aish.lang.tree import Node, Redirect
+    from aish.lang.tree import Redirect
+    from aish.lang.tree_bash import Counting, Test
 
 REDIRECTS = frozenset(["<", ">", ">|", ">>", "<<", "<<-", "<<<", "<&", ">&", "<>", "&>", "&>>"])
 TERMINATORS = frozenset([";;", ";&", ";;&"])
@@ -136,7 +132,7 @@ class Compounds(Assignments):
         self._close("done")
         return body
 
-    def _do_or_group(self) -> Sequence:
+    def do_or_group(self) -> Sequence:
         """The body of for and select: do ..; done, or as bash has it { ..; }."""
         if self.tok.text != "{" or self.tok.kind is not WORD:
             return self._do()
@@ -147,11 +143,15 @@ class Compounds(Assignments):
 
     def for_command(self) -> For | Counting:
         """for and select; C's kind of for, too."""
-        kind = Select if self.tok.text == "select" else For
+        kind = For
+        if self.tok.text == "select":
+            from aish.lang.tree_bash import Select as kind  # noqa: N813
         start = self._open()
         tok = self.tok
         if kind is For and tok.kind is OPERATOR and tok.text == "(" and self.char() == "(":
-            return self._counting(start)
+            from aish.lang.counting import counting
+
+            return counting(self, start)
         if tok.kind is not WORD or not is_name(tok.text):
             self.unexpected("a variable's name")
         self.mark(tok.start, tok.end, ASSIGNMENT)
@@ -165,7 +165,7 @@ class Compounds(Assignments):
                 self.skip_to_command()
             if self.tok.text == "in" and self.tok.kind is WORD:
                 words = self._in_words()
-        return kind(start, tok.text, words, self._do_or_group())
+        return kind(start, tok.text, words, self.do_or_group())
 
     def _in_words(self) -> list[Word]:
         self.keyword()
@@ -181,26 +181,7 @@ class Compounds(Assignments):
         self.skip_to_command()
         return words
 
-    def _counting(self, start: int) -> Counting:
-        """((first; test; step)) with the first parenthesis under the eye."""
-        at = self.tok.start
-        expression = self._double_parenthesis()
-        if expression is None:
-            self.fail("an expression in (( )) expected", at, at + 1, hint="for ((i = 0; i < 9; i++)); do ...; done")
-        parts = _split_at_semicolons(expression)
-        if len(parts) != 3:
-            self.fail(
-                "three expressions expected between (( and ))",
-                expression.start,
-                expression.end,
-                hint="for ((i = 0; i < 9; i++)); do ...; done",
-            )
-        if self.tok.text == ";" and self.tok.kind is OPERATOR:
-            self.advance()
-        self.skip_to_command()
-        return Counting(start, parts, self._do_or_group())
-
-    def _double_parenthesis(self) -> Arithmetic | None:
+    def double_parenthesis(self) -> Arithmetic | None:
         """What is between (( and )), with the first parenthesis under the eye; None, and nothing is changed, where
         it opens a subshell in a subshell."""
         tok = self.tok
@@ -217,8 +198,10 @@ class Compounds(Assignments):
     def parenthesis_command(self) -> Compound:
         """((expression)), or ( commands ), with the first parenthesis under the eye."""
         start = self.tok.start
-        expression = self._double_parenthesis()
+        expression = self.double_parenthesis()
         if expression is not None:
+            from aish.lang.tree_bash import Calculation
+
             return Calculation(start, expression)
         return self.enclosed_command("(", ")", Subshell)
 
@@ -268,28 +251,3 @@ class Compounds(Assignments):
             self.mark(self.tok.start, self.tok.end, OPERATOR_MARK)
             self.advance()
         return CaseArm(start, self.previous_end, patterns, body, terminator)
-
-
-def _split_at_semicolons(expression: Arithmetic) -> list[Arithmetic | None]:
-    """The expressions of C's for; None for an empty one."""
-    found: list[Arithmetic | None] = []
-    parts: list[Node] = []
-
-    def finish() -> None:
-        blank = all(type(part) is Literal and not part.text.strip() for part in parts)
-        found.append(None if blank else Arithmetic(parts[0].start, parts[-1].end, parts.copy()))
-        parts.clear()
-
-    for part in expression.parts:
-        if type(part) is not Literal:
-            parts.append(part)
-            continue
-        at = part.start
-        for i, text in enumerate(part.text.split(";")):
-            if i:
-                finish()
-            if text:
-                parts.append(Literal(at, at + len(text), text))
-            at += len(text) + 1
-    finish()
-    return found

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Token
 from aish.lang.scanner import KEYWORD
-from aish.lang.tree import Test, Word
+from aish.lang.tree import Word
+from aish.lang.tree_bash import Test
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 
 TYPE_CHECKING = False

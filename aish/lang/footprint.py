@@ -11,10 +11,8 @@ from aish.lang.tree import (
     AndOr,
     Arithmetic,
     Assign,
-    Calculation,
     Case,
     CommandSub,
-    Counting,
     DoubleQuoted,
     For,
     Group,
@@ -25,11 +23,11 @@ from aish.lang.tree import (
     Quoted,
     Sequence,
     Simple,
-    Test,
     Tilde,
     While,
     Word,
 )
+from aish.lang.tree_bash import Calculation, Counting, Test
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 
 TYPE_CHECKING = False

@@ -19,7 +19,6 @@ from aish.lang.tree import (
     AndOr,
     Background,
     Compound,
-    Coprocess,
     Function,
     Group,
     Literal,
@@ -27,7 +26,6 @@ from aish.lang.tree import (
     Redirect,
     Sequence,
     Simple,
-    Time,
     Word,
 )
 from aish.lang.words import RESERVED, argument_tildes
@@ -37,6 +35,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from aish.lang.tree import Assign, Node
+    from aish.lang.tree_bash import Coprocess, Time
 
 _CLOSERS = frozenset(["then", "else", "elif", "fi", "do", "done", "esac", "}"])
 _COMPOUND = frozenset(["if", "while", "until", "for", "select", "case", "{", "[["])
@@ -210,6 +209,8 @@ class Parser(Compounds):
         return self.char() != "-"
 
     def _time(self) -> Time:
+        from aish.lang.tree_bash import Time
+
         start = self.tok.start
         self.keyword()
         posix = self.tok.kind is WORD and self.tok.text == "-p"
@@ -274,6 +275,8 @@ class Parser(Compounds):
 
     def _coprocess(self) -> Coprocess:
         """coproc command, or coproc name compound-command."""
+        from aish.lang.tree_bash import Coprocess
+
         start = self.tok.start
         self.keyword()
         name = "COPROC"

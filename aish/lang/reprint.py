@@ -13,24 +13,19 @@ from aish.lang.tree import (
     AndOr,
     Arithmetic,
     Background,
-    Calculation,
     Case,
     Compound,
-    Coprocess,
-    Counting,
     For,
     Function,
     Group,
     If,
     Pipeline,
-    Select,
     Sequence,
     Simple,
     Subshell,
-    Test,
-    Time,
     While,
 )
+from aish.lang.tree_bash import Calculation, Coprocess, Counting, Select, Test, Time
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 from aish.lang.words import RESERVED
 

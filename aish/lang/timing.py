@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Run, Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import Time
+    from aish.lang.tree_bash import Time
 
 _FORMAT = "\nreal\t%3lR\nuser\t%3lU\nsys\t%3lS"
 _POSIX_FORMAT = "real %2R\nuser %2U\nsys %2S"

@@ -3,9 +3,9 @@
     words       Word = a list of parts:
                 Literal, Quoted, DoubleQuoted, Parameter, CommandSub, ProcessSub, Arithmetic, Tilde;
                 in assignments Target (name[subscript]=) and ArrayLiteral ((..))
-    commands    Simple, Pipeline, Time, AndOr, Sequence, Background, Coprocess,
-                Subshell, Group, If, For, Select, Counting, While, Case, Function,
-                Test ([[ ]]; what stands in it is in tree_conditions), Calculation ((( )))
+    commands    Simple, Pipeline, AndOr, Sequence, Background,
+                Subshell, Group, If, For, While, Case, Function;
+                those that the standard does not have are in tree_bash
 
 A tree is built once by the parser, compiled once to closures, and never walked again.
 """
@@ -263,30 +263,6 @@ class Pipeline(Node):
         self.negated = negated
 
 
-class Time(Node):
-    """time [-p] [pipeline]"""
-
-    __slots__ = ("command", "posix")
-
-    def __init__(self, start: int, end: int, command: Node | None, posix: bool) -> None:
-        self.start = start
-        self.end = end
-        self.command = command
-        self.posix = posix
-
-
-class Coprocess(Node):
-    """coproc [name] command: in the background, with its stdin and stdout at descriptors in the array `name`."""
-
-    __slots__ = ("command", "name")
-
-    def __init__(self, start: int, end: int, name: str, command: Node) -> None:
-        self.start = start
-        self.end = end
-        self.name = name
-        self.command = command
-
-
 class AndOr(Node):
     """a && b || c, from the left: `rest` holds (operator, pipeline)."""
 
@@ -375,33 +351,6 @@ class For(Compound):
         self.body = body
 
 
-class Select(For):
-    """select name [in words]; do body; done: a menu, again and again."""
-
-    __slots__ = ()
-
-
-class Counting(Compound):
-    """for ((first; test; step)); do body; done. Each of the three is None where it is empty."""
-
-    __slots__ = ("body", "first", "step", "test")
-
-    def __init__(self, start: int, parts: list[Arithmetic | None], body: Sequence) -> None:
-        super().__init__(start)
-        self.first, self.test, self.step = parts
-        self.body = body
-
-
-class Calculation(Compound):
-    """((expression)): status 0 where it is not 0."""
-
-    __slots__ = ("expression",)
-
-    def __init__(self, start: int, expression: Arithmetic) -> None:
-        super().__init__(start)
-        self.expression = expression
-
-
 class While(Compound):
     """while or until."""
 
@@ -436,16 +385,6 @@ class Case(Compound):
         super().__init__(start)
         self.subject = subject
         self.arms = arms
-
-
-class Test(Compound):
-    """[[ expression ]]."""
-
-    __slots__ = ("expression",)
-
-    def __init__(self, start: int, expression: Node) -> None:
-        super().__init__(start)
-        self.expression = expression
 
 
 class Function(Node):

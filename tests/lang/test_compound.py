@@ -10,7 +10,8 @@ import pytest
 from aish.lang.menu import menu
 from aish.lang.script import parse
 from aish.lang.timing import figures
-from aish.lang.tree import Calculation, Coprocess, Counting, For, Pipeline, Select, Subshell, Time
+from aish.lang.tree import For, Pipeline, Subshell
+from aish.lang.tree_bash import Calculation, Coprocess, Counting, Select, Time
 
 if TYPE_CHECKING:
     from aish.lang.tree import Node

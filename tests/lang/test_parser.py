@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aish.lang import scanner, tree
+from aish.lang import scanner, tree, tree_bash
 from aish.lang.parser import Parser
 from aish.lang.script import MAX_ERRORS, parse
 from aish.lang.source import ParseError, Source
@@ -60,7 +60,7 @@ def nodes(root: object) -> list[tree.Node]:
         ("for i in 1; do a; done", tree.For),
         ("case a in b) c;; esac", tree.Case),
         ("f() { a; }", tree.Function),
-        ("[[ a ]]", tree.Test),
+        ("[[ a ]]", tree_bash.Test),
     ],
 )
 def test_each_command_has_its_node(text: str, kind: type) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aish.lang import tree
+from aish.lang import tree, tree_bash
 from aish.lang.script import parse
 from aish.lang.tree import Node
 from aish.shell.highlight import spans
@@ -24,8 +24,8 @@ _PIECES = [
     "function", "x=(", "a[",
 ]  # fmt: skip
 _COMMANDS = {
-    tree.Calculation, tree.Case, tree.Counting, tree.For, tree.Group, tree.If, tree.Select, tree.Simple,
-    tree.Subshell, tree.Test, tree.Time, tree.While,
+    tree_bash.Calculation, tree.Case, tree_bash.Counting, tree.For, tree.Group, tree.If,
+    tree_bash.Select, tree.Simple, tree.Subshell, tree_bash.Test, tree_bash.Time, tree.While,
 }  # fmt: skip
 """Commands whose beginning says what they are: a part of a pipeline, say, is no pipeline by itself."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
-from aish.lang import reprint, tree
+from aish.lang import reprint, tree, tree_bash
 from aish.lang.builtins.functions import laid_out
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
@@ -63,7 +63,7 @@ def _shape(node: object) -> object:  # noqa: C901  a case a kind of node
             ]
         case tree.For():
             return [type(node).__name__, node.name, _shape(node.words), _shape(node.body), _shape(node.redirects)]
-        case tree.Counting():
+        case tree_bash.Counting():
             parts = [["1"] if part is None else _shape(part) for part in (node.first, node.test, node.step)]
             return ["Counting", parts, _shape(node.body), _shape(node.redirects)]
         case tree.Arithmetic():
@@ -76,7 +76,7 @@ def _shape(node: object) -> object:  # noqa: C901  a case a kind of node
             closes = node.op in ("<&", ">&") and node.target.literal() == "-"
             fd = node.fd if node.fd is not None or node.variable else int(node.op[0] == ">")
             return [">&" if closes else node.op, fd, node.variable, _shape(node.target)]
-        case tree.Coprocess() if isinstance(node.command, tree.Simple) and node.name == "COPROC":
+        case tree_bash.Coprocess() if isinstance(node.command, tree.Simple) and node.name == "COPROC":
             words = _shape(node.command.words)  # bash writes the name, and would read a command there
             return ["Coprocess", words[1:] if words[:1] == [["COPROC"]] else words]  # type: ignore[index]
         case tree.Function():
@@ -86,7 +86,7 @@ def _shape(node: object) -> object:  # noqa: C901  a case a kind of node
             return ["Function", node.name, _shape(items), _shape(group.redirects if group else [])]
         case tree.Pipeline() if len(node.stages) == 1 and not node.negated:
             return _shape(node.stages[0])
-        case tree.Pipeline() if len(node.stages) == 1 and isinstance(node.stages[0], tree.Time):
+        case tree.Pipeline() if len(node.stages) == 1 and isinstance(node.stages[0], tree_bash.Time):
             timed = node.stages[0]
             return ["Time", _shape(reprint._negated(timed)), timed.posix]
         case tree.Sequence() if len(node.items) == 1:
