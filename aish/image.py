@@ -6,6 +6,7 @@ as a whole, and is not made where that folder is not the user's to write.
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from importlib import import_module
@@ -18,8 +19,7 @@ from aish.lean import READER_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ast
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
 
@@ -48,7 +48,9 @@ def keep(packages: str, path: str) -> None:
     # Before the code is read: a change meanwhile is noticed.
     states = {name: _state(_source(name)) for name in [*first, READER]}
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
-    blobs = _pieces([(name, states[name][0], _bare_code(name)) for name in first])
+    later = [name for name in _submodules() if name not in first]
+    ours = {*first, *later}
+    blobs = _pieces([(name, states[name][0], _bare_code(name, ours)) for name in first])
     image: Image = {
         "path": path,
         "python": sys.version,
@@ -58,14 +60,13 @@ def keep(packages: str, path: str) -> None:
         "later": {},
     }
     length = sum(image["first"])
-    for name in _submodules():
-        if name not in first:
-            names = together if name == _TOGETHER else [name]
-            files = [_state(_source(one)) for one in names]
-            modules = [(one, state[0], _bare_code(one)) for one, state in zip(names, files, strict=True)]
-            blobs.append(dumps(modules))
-            image["later"][name] = (files, length, len(blobs[-1]))
-            length += len(blobs[-1])
+    for name in later:
+        names = together if name == _TOGETHER else [name]
+        files = [_state(_source(one)) for one in names]
+        modules = [(one, state[0], _bare_code(one, ours)) for one, state in zip(names, files, strict=True)]
+        blobs.append(dumps(modules))
+        image["later"][name] = (files, length, len(blobs[-1]))
+        length += len(blobs[-1])
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
     reader = dumps(_bare_code(READER)).ljust(READER_BYTES, b"\0")
     if len(reader) == READER_BYTES:
@@ -139,11 +140,10 @@ def _source(name: str) -> str:
     return spec.origin
 
 
-def _bare_code(name: str) -> CodeType:
+def _bare_code(name: str, ours: Collection[str] = ()) -> CodeType:
     """The code without what only readers and the type checker want of it, which would be read and made at each start:
-    documentation (of built-ins `help` shows it), annotations, what stands under TYPE_CHECKING."""
-    import ast
-
+    documentation (of built-ins `help` shows it), annotations, what stands under TYPE_CHECKING. And without imports of
+    the modules `ours` (see _LookedUp)."""
     silent = not name.startswith("aish.lang.builtins.")
     spec = find_spec(name)
     assert spec is not None
@@ -156,14 +156,13 @@ def _bare_code(name: str) -> CodeType:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             bare = [kept for statement in node.body for kept in _bare(statement, silent)]
             node.body = bare or [ast.Pass(lineno=1, col_offset=0)]
+    tree = _LookedUp(ours).visit(tree)
     code: CodeType = compile(ast.fix_missing_locations(tree), _source(name), "exec", dont_inherit=True)
     return code
 
 
 def _bare(statement: ast.stmt, silent: bool) -> list[ast.stmt]:
     """What is left of a statement of a module, a class or a function; `silent`: without documentation."""
-    import ast
-
     match statement:
         case ast.Expr(value=ast.Constant(value=str())) if silent:
             return []
@@ -175,6 +174,31 @@ def _bare(statement: ast.stmt, silent: bool) -> list[ast.stmt]:
             return orelse
         case _:
             return [statement]
+
+
+class _LookedUp(ast.NodeTransformer):
+    """In the place of `from module import names` of the modules `ours`: what the loader (aish.lean) has under their
+    names, or imports. An import asks for much more than that, each time: a twentieth of a start."""
+
+    def __init__(self, ours: Collection[str]) -> None:
+        self._ours = ours
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | list[ast.stmt]:
+        if node.module is None or node.module not in self._ours:
+            return node
+        found: list[ast.stmt] = []
+        for alias in node.names:
+            inner = f"{node.module}.{alias.name}"
+            value = (
+                _module(inner) if inner in self._ours else ast.Attribute(_module(node.module), alias.name, ast.Load())
+            )
+            assign = ast.Assign([ast.Name(alias.asname or alias.name, ast.Store())], value)
+            found.append(ast.copy_location(assign, node))
+        return found
+
+
+def _module(name: str) -> ast.expr:
+    return ast.Call(ast.Name("__loaded__", ast.Load()), [ast.Constant(name)], [])
 
 
 def _state(path: str) -> State:

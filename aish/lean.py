@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posix
 import sys
-from _frozen_importlib import FrozenImporter, ModuleSpec
+from _frozen_importlib import FrozenImporter, ModuleSpec, _gcd_import  # type: ignore[attr-defined]
 from _frozen_importlib_external import PathFinder, SourceFileLoader
 from gc import disable
 from marshal import loads
@@ -118,6 +118,7 @@ def _load(name: str, file: str, code: CodeType) -> None:
         module.__package__ = spec.parent
         if spec.submodule_search_locations is not None:
             module.__path__ = spec.submodule_search_locations
+        vars(module)["__loaded__"] = _loaded
         sys.modules[name] = module
         exec(code, module.__dict__)  # noqa: S102  what importing is
         parent, _, tail = name.rpartition(".")
@@ -130,6 +131,7 @@ def _found(name: str, file: str, code: CodeType, then: Callable[[], None] | None
     spec = _spec(name, file)
 
     def exec_module(module: ModuleType) -> None:
+        vars(module)["__loaded__"] = _loaded
         exec(code, module.__dict__)  # noqa: S102  what importing is
         if then is not None:
             then()
@@ -145,6 +147,11 @@ def _spec(name: str, file: str) -> ModuleSpec:
     if file.endswith("/__init__.py"):
         spec.submodule_search_locations = [file[:-12]]
     return spec
+
+
+def _loaded(name: str) -> ModuleType:
+    """A module of ours: what aish.image puts in the place of imports."""
+    return sys.modules.get(name) or _gcd_import(name)
 
 
 def _find_elsewhere(name: str, path: object = None, target: object = None) -> ModuleSpec | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _stat as stat  # what the module `stat` hands on
 import os
-import stat
 
 from aish.lang.arithmetic_tokens import decimal, known
 from aish.lang.control import CommandError
