@@ -13,7 +13,7 @@ from _frozen_importlib import FrozenImporter, ModuleSpec, _gcd_import  # type: i
 from _frozen_importlib_external import PathFinder, SourceFileLoader
 from gc import disable
 from marshal import loads
-from posix import O_CLOEXEC, O_RDONLY, close, fstat, open, pread, stat
+from posix import O_CLOEXEC, O_RDONLY, close, fstat, open, pread, stat, unlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,7 +73,13 @@ class _Kept:
         if name not in self.later:
             return None
         states, offset, length = self.later[name]
-        modules = self._modules(offset, length) if all(map(_unchanged, states)) else None
+        if not all(map(_unchanged, states)):
+            try:
+                unlink(self.path)  # the next start makes a new one
+            except OSError:
+                pass  # it is not ours to replace, or somebody did
+            return None
+        modules = self._modules(offset, length)
         if modules is None:
             return None
         *others, last = modules

@@ -80,7 +80,7 @@ class Installed:
         return done.stdout
 
     def modules(self, *words: Any) -> set[str]:
-        """The modules that `aish words…` loads, seen from a start without sh."""
+        """The modules that `aish words…` imports, seen from a start without sh; of our own only the first."""
         python = self.place / "bin" / "python"
         done = self.run(python, "-X", "importtime", "-IS", self.program, *words)
         assert done.returncode == 0, done.stderr
