@@ -186,12 +186,13 @@ class _LookedUp(ast.NodeTransformer):
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | list[ast.stmt]:
         if node.module is None or node.module not in self._ours:
             return node
+        is_package = _source(node.module).endswith("/__init__.py")
         found: list[ast.stmt] = []
         for alias in node.names:
             inner = f"{node.module}.{alias.name}"
-            value = (
-                _module(inner) if inner in self._ours else ast.Attribute(_module(node.module), alias.name, ast.Load())
-            )
+            if is_package and inner not in self._ours:
+                return node  # something of the package's own, or a module that is not in the image
+            value = _module(inner) if is_package else ast.Attribute(_module(node.module), alias.name, ast.Load())
             assign = ast.Assign([ast.Name(alias.asname or alias.name, ast.Store())], value)
             found.append(ast.copy_location(assign, node))
         return found
