@@ -107,6 +107,8 @@ class Runtime(Moments):
         self.in_subshell = False
         self.in_parentheses = False
         """This copy of the shell is a ( )."""
+        self.leaving = False
+        """The EXIT trap runs, or has run."""
 
         self.status = 0
         self.substituted = 0
@@ -428,7 +430,7 @@ class Runtime(Moments):
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
-        self.in_parentheses = False
+        self.in_parentheses = self.leaving = False
         self.subshells += not self.uncounted
         self.uncounted = False
         self.from_prompt |= self.interactive
@@ -453,12 +455,13 @@ class Runtime(Moments):
         return run_text(self, text, name, line_shift=line_shift)
 
     def run_exit_trap(self, status: int) -> int:
-        """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""
+        """Run the EXIT trap, once, even where it sets another; gives the exit status, which `exit` in it may change."""
         action = self.signals.traps.pop(signals.EXIT, None)
-        if not action:
+        if not action or self.leaving:
             return status
         from aish.lang.ending import settle
 
+        self.leaving = True
         self.status = status
         self.tested = 0
 
