@@ -69,7 +69,7 @@ def compile_command(src: Source, node: Node, *, tested: bool = False, last: bool
 
 
 def compile_sequence(src: Source, node: Sequence, tested: bool, last: bool = False) -> Run:
-    """Commands one after the other; between two of them signals have their turn."""
+    """Commands one after the other; between two of them, as between any two, signals have their turn."""
     count = len(node.items)
     runs = [
         compile_command(src, item, tested=tested, last=last and i == count - 1) for i, item in enumerate(node.items)
@@ -108,6 +108,8 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
     def run(rt: Runtime) -> int:
         status = first(rt)
         for wanted, one in rest:
+            if rt.pending:
+                rt.signals.poll()
             if (status == 0) is wanted:
                 status = one(rt)
         return status

@@ -80,3 +80,13 @@ def test_an_exit_trap_that_sets_another_does_not_run_that(aish: Aish) -> None:
     script = "trap 'echo 1; (trap \"echo 2\" EXIT); trap \"echo 3\" EXIT; exit 4' EXIT; exit 5"
     found = aish(script)
     assert (found.out, found.status) == ("1\n2\n", 4)
+
+
+def test_a_trap_runs_before_the_command_behind_a_condition(aish: Aish) -> None:
+    """It waited for the end of the list: behind `if kill ...; then` the body's first command came first."""
+    kill = "kill -USR1 $$"
+    script = (
+        f"trap 'echo t' USR1; if {kill}; then echo if; fi; {kill} && echo and; ! {kill} || echo or; "
+        f"if false; then :; elif {kill}; then echo elif; fi; while {kill}; do echo do; break; done"
+    )
+    assert aish(script).out.split() == ["t", "if", "t", "and", "t", "or", "t", "elif", "t", "do"]
