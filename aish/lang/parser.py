@@ -101,17 +101,17 @@ class Parser(Compounds):
 
     def substituted(self) -> Sequence:
         """The commands of $( <( or >( up to the `)`, with the cursor left right behind it."""
-        saved = self.tok, self.previous_end, self.documents, self.opened, self.in_pattern
+        saved = self.tok, self.previous_end, self.documents, self.opened, self.in_pattern, self.in_document
         start = self.pos - 2
         self.documents = []
-        self.in_pattern = False
+        self.in_pattern = self.in_document = False
         self.opened = [(self.text[start : self.pos], start)]
         self.advance()
         body = self.sequence(optional=True)
         if self.tok.text != ")" or self.tok.kind is not OPERATOR:
             self.unexpected("')'")
         self.pos = self.tok.end
-        self.tok, self.previous_end, self.documents, self.opened, self.in_pattern = saved
+        self.tok, self.previous_end, self.documents, self.opened, self.in_pattern, self.in_document = saved
         return body
 
     def in_substitution(self) -> bool:

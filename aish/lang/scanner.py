@@ -47,6 +47,8 @@ class Scanner:
         self.posix = False
         self.extended = False
         """Whether a group such as @(a|b) belongs to a word: extglob, and the right side of [[ == ]]."""
+        self.in_document = False
+        """What is read is the text of a here-document, where $'..' has no meaning, not even in ${x-..}."""
         self.command_start = 0
         self.dangling = False
         """True once a line continuation was the last thing in the text."""
