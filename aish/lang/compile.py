@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from aish.lang.compile_simple import compile_simple
 from aish.lang.runtime import Function as ShellFunction
+from aish.lang.source import ParseError
 from aish.lang.tree import (
     AndOr,
     Background,
+    Broken,
     Calculation,
     Case,
     Coprocess,
@@ -64,8 +66,17 @@ def compile_command(src: Source, node: Node, *, tested: bool = False, last: bool
             from aish.lang.compile_process import coprocess
 
             return coprocess(src, node)
+        case Broken():
+            return _broken(src, node)
         case _:
             raise AssertionError(node)
+
+
+def _broken(src: Source, node: Broken) -> Run:
+    def run(rt: Runtime) -> int:
+        raise ParseError(node.message, src, node.start, node.end, hint=node.hint)
+
+    return run
 
 
 def compile_sequence(src: Source, node: Sequence, tested: bool, last: bool = False) -> Run:

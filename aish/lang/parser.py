@@ -95,6 +95,7 @@ class Parser(Compounds):
     def nested(self, source: Source) -> Parser:
         inner = Parser(source, posix=self.posix)
         inner.extended = self.extended
+        inner.forgiving = self.forgiving
         inner.aliases = self.aliases
         inner.warn = self.warn
         return inner

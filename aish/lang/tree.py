@@ -321,6 +321,18 @@ class Sequence(Node):
         self.items = items
 
 
+class Broken(Node):
+    """What is no command, between backquotes: an error for whoever comes to run it."""
+
+    __slots__ = ("hint", "message")
+
+    def __init__(self, start: int, end: int, message: str, hint: str | None) -> None:
+        self.start = start
+        self.end = end
+        self.message = message
+        self.hint = hint
+
+
 class Compound(Node):
     """Base of the commands that take redirections as a whole."""
 

@@ -23,6 +23,7 @@ from tests.lang.test_parser_properties import _command
 
 if TYPE_CHECKING:
     from aish.lang.tree import Node
+    from tests.lang.conftest import Aish
 
 _FOLDER = Path(__file__).parent
 _TEXTS = [
@@ -246,5 +247,10 @@ def test_every_kind_of_node_is_printed() -> None:
         for _, node in _commands(text):
             note(node)
     kinds = {kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, tree.Node)}
-    # Target is only in words that are being read: it becomes an Assign or an ArrayElement
-    assert kinds - seen == {tree.Node, tree.Compound, tree.Target}
+    # Target is only in words that are being read: it becomes an Assign or an ArrayElement.
+    # Broken is only between backquotes, and what is there is printed as it is written.
+    assert kinds - seen == {tree.Node, tree.Compound, tree.Target, tree.Broken}
+
+
+def test_backquotes_that_are_no_program_are_printed_as_they_are_written(aish: Aish) -> None:
+    assert "echo `fi` a" in aish("f() { echo `fi` a; }; declare -f f").out
