@@ -29,7 +29,8 @@ DEFAULT_IFS = frozenset(" \t\n")
 
 
 class Bytes(frozenset[str]):
-    """Separators that are bytes beyond ASCII, in a locale without multibyte characters: any such text may hold one."""
+    """Separators that are bytes beyond ASCII, in a locale without multibyte characters: any such text may hold
+    one."""
 
     __slots__ = ()
 

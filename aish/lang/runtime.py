@@ -462,7 +462,8 @@ class Runtime(Moments):
         return run_text(self, text, name, line_shift=line_shift)
 
     def run_exit_trap(self, status: int) -> int:
-        """Run the EXIT trap, once, even where it sets another; gives the exit status, which `exit` in it may change."""
+        """Run the EXIT trap, once, even where it sets another; gives the exit status, which `exit` in it
+        may change."""
         action = self.signals.traps.pop(signals.EXIT, None)
         if not action or self.leaving:
             return status

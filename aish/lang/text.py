@@ -31,7 +31,7 @@ def from_byte(value: int) -> str:
 
 
 def spread(text: str) -> str:
-    """`text` with a character for each byte, as a locale without multibyte characters has it; `together` undoes it."""
+    """`text` with a character for each byte, as the locale C has it; `together` undoes it."""
     return encode(text).decode("ascii", "surrogateescape")
 
 

@@ -77,7 +77,7 @@ def test_signals_that_come_while_a_program_runs_are_acted_upon_once(aish: Aish) 
 
 def test_an_exit_trap_that_sets_another_does_not_run_that(aish: Aish) -> None:
     """The shell leaves once; a ( ) within the trap leaves by itself, with a trap of its own."""
-    script = "trap 'echo 1; (trap \"echo 2\" EXIT); trap \"echo 3\" EXIT; exit 4' EXIT; exit 5"
+    script = 'trap \'echo 1; (trap "echo 2" EXIT); trap "echo 3" EXIT; exit 4\' EXIT; exit 5'
     found = aish(script)
     assert (found.out, found.status) == ("1\n2\n", 4)
 
