@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from aish.lang.compile_simple import compile_simple
 from aish.lang.runtime import Function as ShellFunction
+from aish.lang.source import ParseError
 from aish.lang.tree import (
     AndOr,
     Background,
@@ -64,11 +65,22 @@ def _of_bash(src: Source, node: Node, tested: bool) -> Run:
 
             return coprocess(src, node)
         case _:
-            raise AssertionError(node)
+            return _broken(src, node)
+
+
+def _broken(src: Source, node: Node) -> Run:
+    from aish.lang.tree_broken import Broken
+
+    assert isinstance(node, Broken)
+
+    def run(rt: Runtime) -> int:
+        raise ParseError(node.message, src, node.start, node.end, hint=node.hint)
+
+    return run
 
 
 def compile_sequence(src: Source, node: Sequence, tested: bool, last: bool = False) -> Run:
-    """Commands one after the other; between two of them signals have their turn."""
+    """Commands one after the other; between two of them, as between any two, signals have their turn."""
     count = len(node.items)
     runs = [
         compile_command(src, item, tested=tested, last=last and i == count - 1) for i, item in enumerate(node.items)
@@ -107,6 +119,8 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
     def run(rt: Runtime) -> int:
         status = first(rt)
         for wanted, one in rest:
+            if rt.pending:
+                rt.signals.poll()
             if (status == 0) is wanted:
                 status = one(rt)
         return status

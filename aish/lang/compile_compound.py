@@ -110,7 +110,10 @@ def _if(src: Source, node: If, tested: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         for test, body in arms:
-            if test(rt) == 0:
+            found = test(rt)
+            if rt.pending:
+                rt.signals.poll()
+            if found == 0:
                 return body(rt)
         if orelse:
             return orelse(rt)
@@ -123,7 +126,10 @@ def _if(src: Source, node: If, tested: bool) -> Run:
 
 def _if_one(test: Run, body: Run, orelse: Run | None) -> Run:
     def run(rt: Runtime) -> int:
-        if test(rt) == 0:
+        found = test(rt)
+        if rt.pending:
+            rt.signals.poll()
+        if found == 0:
             return body(rt)
         if orelse:
             return orelse(rt)
@@ -146,6 +152,8 @@ def _while(src: Source, node: While, tested: bool) -> Run:
             while True:
                 try:
                     while (test(rt) == 0) is not until:
+                        if rt.pending:
+                            rt.signals.poll()
                         status = body(rt)
                         if rt.pending:
                             rt.signals.poll()

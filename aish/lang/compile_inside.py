@@ -151,9 +151,7 @@ def _inside(rt: Runtime, body: Run, whole: Footprint, errexit: bool) -> tuple[in
     written: list[str] = []
     rt.capture = written
     rt.errexit = rt.exits = rt.exits and errexit
-    rt.vars.push()
-    for name in whole.names:
-        rt.vars.local(name)
+    rt.vars.push_copied(whole.names)
     try:
         status = _settled(rt, body)
     finally:

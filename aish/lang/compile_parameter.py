@@ -10,7 +10,7 @@ from __future__ import annotations
 from aish.lang import compile_word
 from aish.lang.control import CommandError
 from aish.lang.digits import saturated
-from aish.lang.fields import BREAK, GIVEN, JOINT, QUOTED, SPLIT
+from aish.lang.fields import BREAK, GIVEN, JOINT, OPENING, QUOTED, SPLIT
 from aish.lang.options import letters
 from aish.lang.source import ExpansionError, Site, unset_error
 from aish.lang.text import is_name
@@ -336,13 +336,16 @@ def _emit_list(src: Source, node: Parameter, kind: str, quoted: bool) -> Emit:
     def add(rt: Runtime, pieces: list[Piece]) -> None:
         joiner = rt.joiner
         divided = not quoted and joiner and joiner not in rt.blanks  # then empty ones count, as in bash
+        values = found(rt)
+        if divided and values and values[0][:1] in rt.blanks:
+            pieces.append((OPENING, ""))
         if together or (divided and kind == "*"):
-            pieces.append((piece_kind, joiner.join(found(rt))))
+            pieces.append((piece_kind, joiner.join(values)))
             return
         between = (JOINT, joiner) if divided else (BREAK, " " if kind == "@" else joiner)
         one = GIVEN if divided and plain else piece_kind
         first = True
-        for value in found(rt):
+        for value in values:
             if not first:
                 pieces.append(between)
             first = False

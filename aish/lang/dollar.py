@@ -5,7 +5,7 @@ from __future__ import annotations
 from aish.lang.braces import NAME_START, SPECIAL, Braces
 from aish.lang.scanner import VARIABLE, remap
 from aish.lang.source import ParseError, Source
-from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, ProcessSub
+from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, ProcessSub, Sequence
 from aish.lang.words import QUOTING
 
 TYPE_CHECKING = False
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence as Offsets
     from typing import TypeVar
 
-    from aish.lang.tree import Node, Sequence
+    from aish.lang.tree import Node
 
     T = TypeVar("T")
 
@@ -38,6 +38,10 @@ class Dollars(Braces):
 
     def whole(self) -> Sequence:
         """Everything in the text as one list of commands."""
+        raise NotImplementedError
+
+    def next(self) -> Sequence | None:
+        """The next complete command; None at the end of the text. Raises ParseError."""
         raise NotImplementedError
 
     # ---------------------------------------------------------------------------------------- dispatch
@@ -242,13 +246,38 @@ class Dollars(Braces):
             self.pos += 1
         offsets.append(self.pos)
         self.pos += 1
-        source = Source(self.source.name, "".join(unescaped))
-        source.offsets = offsets
-        inner = self.nested(source)
-        body = self.inside(inner, offsets, inner.whole)
-        remap(body, offsets)
+        body = self._between_backquotes("".join(unescaped), offsets)
         self.depth -= 1
         return CommandSub(start, self.pos, body)
+
+    def _between_backquotes(self, text: str, offsets: list[int]) -> Sequence:
+        source = Source(self.source.name, text)
+        source.offsets = found = offsets.copy()
+        inner = self.nested(source)
+        try:
+            body = self.inside(inner, found, inner.whole)
+        except ParseError:
+            if not self.forgiving:
+                raise
+            source = Source(self.source.name, text)
+            source.offsets = found = offsets
+            body = self._up_to_error(source)
+        remap(body, found)
+        return body
+
+    def _up_to_error(self, source: Source) -> Sequence:
+        """The complete commands in front of an error, and that."""
+        from aish.lang.tree_broken import Broken
+
+        inner = self.nested(source)
+        inner.depth = self.depth
+        items: list[Node] = []
+        try:
+            while (command := inner.next()) is not None:
+                items.append(command)
+        except ParseError as error:
+            items.append(Broken(error.start, error.end, error.message, error.hint))
+        return Sequence(0, len(inner.text), items)
 
     def inside(self, inner: Dollars, offsets: Offsets[int], read: Callable[[], T]) -> T:
         """What `read` returns; its errors and marks are moved to their places in this text."""

@@ -42,6 +42,7 @@ def run_source(
     Raises ParseError for the first complete command that cannot be parsed: those before it have run.
     """
     parser = parser or Parser(source, more, posix=rt.posix)
+    parser.forgiving = True
     parser.warn = lambda message, at: rt.error_line(f"{source.name}:{source.line(at)}: warning: {message}")
     status = 0
     files = len(rt.files)

@@ -4,7 +4,7 @@ A piece is (kind, text). What was quoted is neither split nor a pattern; what st
 pattern but not split; what an unquoted expansion gave is both. BREAK separates the parameters of "$@"; its text is
 what stands there in a pattern, which is one string. So does JOINT those of an unquoted $@ where IFS begins with no
 blank: its text is split, and a blank stands there in a pattern. Those parameters themselves, GIVEN, are split, and
-no patterns.
+no patterns. OPENING, without a text, stands before them where the first begins with a blank.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from aish.lang.pattern import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     Piece = tuple[int, str]
 
 QUOTED = 0
@@ -21,8 +23,20 @@ SPLIT = 2
 BREAK = 3
 JOINT = 4
 GIVEN = 5
+OPENING = 6
 
 DEFAULT_IFS = frozenset(" \t\n")
+
+
+class Bytes(frozenset[str]):
+    """Separators that are bytes beyond ASCII, in a locale without multibyte characters: any such text may hold
+    one."""
+
+    __slots__ = ()
+
+    def isdisjoint(self, text: Iterable[object]) -> bool:
+        """Whether nothing in `text` separates."""
+        return isinstance(text, str) and text.isascii() and super().isdisjoint(text)
 
 
 def as_pattern(pieces: list[Piece]) -> list[tuple[str, bool]]:

@@ -14,7 +14,7 @@ import sys
 import time
 import zlib
 
-from aish.lang import tree, tree_bash, tree_conditions
+from aish.lang import tree, tree_bash, tree_broken, tree_conditions
 from aish.lang.lexer import NEWLINE, Token
 from aish.lang.parser import Parser
 from aish.lang.source import Source
@@ -221,7 +221,7 @@ class _LateFunction(tree.Function):
 
 _KINDS: list[type[tree.Node]] = [
     kind
-    for kind in (vars(tree) | vars(tree_bash) | vars(tree_conditions)).values()
+    for kind in (vars(tree) | vars(tree_bash) | vars(tree_broken) | vars(tree_conditions)).values()
     if isinstance(kind, type) and issubclass(kind, tree.Node)
 ]
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}

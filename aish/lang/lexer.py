@@ -245,6 +245,7 @@ class Lexer(Dollars):
         if self.changes_text(text):
             source.offsets = offsets = [*offsets]
         inner = self.nested(source)
+        inner.in_document = True
         parts = self.inside(inner, offsets, lambda: inner.quoted_parts(IN_DOCUMENT))
         body = DoubleQuoted(0, len(inner.text), parts)  # shorter than `text` where a name was continued
         remap(body, offsets)

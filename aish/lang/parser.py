@@ -94,23 +94,24 @@ class Parser(Compounds):
     def nested(self, source: Source) -> Parser:
         inner = Parser(source, posix=self.posix)
         inner.extended = self.extended
+        inner.forgiving = self.forgiving
         inner.aliases = self.aliases
         inner.warn = self.warn
         return inner
 
     def substituted(self) -> Sequence:
         """The commands of $( <( or >( up to the `)`, with the cursor left right behind it."""
-        saved = self.tok, self.previous_end, self.documents, self.opened, self.in_pattern
+        saved = self.tok, self.previous_end, self.documents, self.opened, self.in_pattern, self.in_document
         start = self.pos - 2
         self.documents = []
-        self.in_pattern = False
+        self.in_pattern = self.in_document = False
         self.opened = [(self.text[start : self.pos], start)]
         self.advance()
         body = self.sequence(optional=True)
         if self.tok.text != ")" or self.tok.kind is not OPERATOR:
             self.unexpected("')'")
         self.pos = self.tok.end
-        self.tok, self.previous_end, self.documents, self.opened, self.in_pattern = saved
+        self.tok, self.previous_end, self.documents, self.opened, self.in_pattern, self.in_document = saved
         return body
 
     def in_substitution(self) -> bool:

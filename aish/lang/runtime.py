@@ -12,12 +12,13 @@ from time import time
 from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import CommandError, Return
 from aish.lang.digits import saturated, signed
-from aish.lang.fields import DEFAULT_IFS
+from aish.lang.fields import DEFAULT_IFS, Bytes
 from aish.lang.locale import Locale
 from aish.lang.lookup import DEFAULT_PATH, Lookup
 from aish.lang.moments import Moments
 from aish.lang.signals import Signals
 from aish.lang.source import ExpansionError, Site, Source, unset_error
+from aish.lang.text import spread
 from aish.lang.variables import Variables
 
 TYPE_CHECKING = False
@@ -107,6 +108,8 @@ class Runtime(Moments):
         self.in_subshell = False
         self.in_parentheses = False
         """This copy of the shell is a ( )."""
+        self.leaving = False
+        """The EXIT trap runs, or has run."""
 
         self.status = 0
         self.substituted = 0
@@ -248,8 +251,14 @@ class Runtime(Moments):
         known = self._splitting.get(ifs)
         if known is None:  # a loop over `IFS= read` comes here twice a line
             separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
-            known = self._splitting[ifs] = (separators, separators & DEFAULT_IFS, separators | self.magic)
+            blanks, stops = separators & DEFAULT_IFS, separators | self.magic
+            if self.locale.bytewise and not ifs.isascii():
+                separators = Bytes(spread(ifs))
+                stops = Bytes(separators | self.magic)
+            known = self._splitting[ifs] = (separators, blanks, stops)
         self.separators, self.blanks, self.stops = known
+        if self.locale.bytewise and not ifs[:1].isascii():
+            ifs = spread(ifs)
         self.joiner = ifs[:1]
 
     def patterns_changed(self) -> None:
@@ -257,7 +266,7 @@ class Runtime(Moments):
         extended = "extglob" in self.shopt
         self.magic = _MAGIC | {"("} if extended else _MAGIC
         self._splitting.clear()
-        self.stops = self.separators | self.magic
+        self._ifs_changed(self.values.get("IFS"))
         folded = "nocasematch" in self.shopt
         pattern.speak(self.locale.pattern_flags | pattern.EXTENDED * extended | pattern.FOLDED * folded)
 
@@ -428,7 +437,7 @@ class Runtime(Moments):
     def enter_subshell(self, *, interruptible: bool = True) -> None:
         """In a forked child, before anything else."""
         self.in_subshell = True
-        self.in_parentheses = False
+        self.in_parentheses = self.leaving = False
         self.subshells += not self.uncounted
         self.uncounted = False
         self.from_prompt |= self.interactive
@@ -453,12 +462,14 @@ class Runtime(Moments):
         return run_text(self, text, name, line_shift=line_shift)
 
     def run_exit_trap(self, status: int) -> int:
-        """Run the EXIT trap, once; gives the exit status, which `exit` in the trap may change."""
+        """Run the EXIT trap, once, even where it sets another; gives the exit status, which `exit` in it
+        may change."""
         action = self.signals.traps.pop(signals.EXIT, None)
-        if not action:
+        if not action or self.leaving:
             return status
         from aish.lang.ending import settle
 
+        self.leaving = True
         self.status = status
         self.tested = 0
 

@@ -47,6 +47,10 @@ class Scanner:
         self.posix = False
         self.extended = False
         """Whether a group such as @(a|b) belongs to a word: extglob, and the right side of [[ == ]]."""
+        self.forgiving = False
+        """An error between backquotes is for whoever runs what stands there, as other shells have it."""
+        self.in_document = False
+        """What is read is the text of a here-document, where $'..' has no meaning, not even in ${x-..}."""
         self.command_start = 0
         self.dangling = False
         """True once a line continuation was the last thing in the text."""

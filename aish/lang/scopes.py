@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Iterable
     from typing import TypeVar
 
     from aish.lang.arrays import Array
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 class Temporary(dict):  # type: ignore[type-arg]
     """The scope of assignments before a command: `local` does not belong into it."""
+
+
+class Copied(dict):  # type: ignore[type-arg]
+    """What commands that run as if in a copy of the shell change: nobody but its end may see that it is there."""
 
 
 def _put(table: dict[str, Item], name: str, item: Item | None) -> None:
@@ -64,10 +68,13 @@ class Scopes:
     def unset_scoped(self, name: str) -> None:
         """The built-in: what a function further out made local is again what it was before. Raises CommandError."""
         self.check_unset(name)
+        innermost = True
         for i in range(len(self.scopes) - 1, -1, -1):
             scope = self.scopes[i]
+            if type(scope) is Copied:
+                continue
+            own, innermost = innermost or "localvar_unset" in self._rt.shopt, False
             if name in scope:
-                own = i == len(self.scopes) - 1 or "localvar_unset" in self._rt.shopt
                 if own and type(scope) is dict:
                     break  # it stays local, without a value
                 self.unset(name)
@@ -80,6 +87,12 @@ class Scopes:
     def push(self) -> None:
         """A command with assignments before it begins."""
         self.scopes.append(Temporary())
+
+    def push_copied(self, names: Iterable[str]) -> None:
+        """Commands begin that may change these, and leave them as they were."""
+        self.scopes.append(Copied())
+        for name in names:
+            self.local(name)
 
     def keep_temporary(self, name: str) -> None:
         """What name=value before the command that is being run set, stays: in front of `export name`."""
@@ -119,7 +132,7 @@ class Scopes:
         A local variable begins with that value, and the function that was called has it as its own already."""
         for i in range(len(self.scopes) - 1, -1, -1):
             scope = self.scopes[i]
-            if name in scope:
+            if name in scope and type(scope) is not Copied:
                 return scope if type(scope) is Temporary else self._call_of(i, name)
         return None
 
@@ -127,12 +140,14 @@ class Scopes:
         """The assignment before the call that the scope `i` belongs to, where it set `name`: the local variable of
         that name is the same one, as in bash."""
         before = self.scopes[i - 1] if i else None
-        return before if isinstance(before, Temporary) and name in before else None
+        return before if type(before) is Temporary and name in before else None
 
     def hidden_exports(self, found: dict[str, str]) -> None:
         """Add what is exported further out, and hidden here by a local variable that has no value, or is not
         exported: programs get it all the same, as from bash."""
         for scope in reversed(self.scopes):
+            if type(scope) is Copied:
+                continue
             for name, saved in scope.items():
                 if name in found or not isinstance(saved, tuple):
                     continue
@@ -246,7 +261,7 @@ class Scopes:
 
     def globally(self, name: str, action: Callable[[], None]) -> None:
         """Do `action` to the global variable `name`, whatever hides it."""
-        hidden = next((scope for scope in self.scopes if name in scope), None)
+        hidden = next((scope for scope in self.scopes if name in scope and type(scope) is not Copied), None)
         if hidden is None:
             action()
             return

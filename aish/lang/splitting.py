@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from aish.lang.control import CommandError
-from aish.lang.fields import BREAK, DEFAULT_IFS, LITERAL, QUOTED
+from aish.lang.fields import BREAK, DEFAULT_IFS, LITERAL, OPENING, QUOTED
 from aish.lang.pattern import escape
+from aish.lang.text import spread, together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aish.error import AishError
     from aish.lang.fields import Piece
     from aish.lang.runtime import Runtime
@@ -21,6 +24,8 @@ def build(rt: Runtime, pieces: list[Piece]) -> list[str]:
             fields.quoted(text)
         elif kind == LITERAL:
             fields.unquoted(text)
+        elif kind == OPENING:
+            fields.spaced = not fields.exists
         elif kind != BREAK:
             fields.split(text)
         else:
@@ -103,8 +108,10 @@ class Fields:
             self.unquoted(text)
         elif rt.separators is DEFAULT_IFS:
             self._split_default(text)
+        elif text.isascii() or not rt.locale.bytewise:
+            self._split_by(text, rt.separators, rt.blanks, self.unquoted)
         else:
-            self._split_by(text, rt.separators, rt.blanks)
+            self._split_by(spread(text), rt.separators, rt.blanks, lambda part: self.unquoted(together(part)))
 
     def _split_default(self, text: str) -> None:
         """IFS is space, tab, newline: runs of them separate, and str.split does it."""
@@ -115,12 +122,14 @@ class Fields:
                 self.finish()
             self.unquoted(piece)
 
-    def _split_by(self, text: str, separators: frozenset[str], blanks: frozenset[str]) -> None:
+    def _split_by(
+        self, text: str, separators: frozenset[str], blanks: frozenset[str], add: Callable[[str], None]
+    ) -> None:
         begin = 0
         for pos, char in enumerate(text):
             if char not in separators:
                 continue
-            self.unquoted(text[begin:pos])
+            add(text[begin:pos])
             begin = pos + 1
             if char in blanks:
                 if self.exists:
@@ -131,7 +140,7 @@ class Fields:
             else:
                 self.exists = True
                 self.finish()
-        self.unquoted(text[begin:])
+        add(text[begin:])
 
 
 def no_match(rt: Runtime, text: str) -> AishError:

@@ -30,6 +30,16 @@ def from_byte(value: int) -> str:
     return decode(bytes((value & 0xFF,)))
 
 
+def spread(text: str) -> str:
+    """`text` with a character for each byte, as the locale C has it; `together` undoes it."""
+    return encode(text).decode("ascii", "surrogateescape")
+
+
+def together(text: str) -> str:
+    """The text whose bytes stand in `text` as characters."""
+    return text if text.isascii() else decode(encode(text))
+
+
 def from_codepoint(value: int) -> str:
     """The text for a Unicode code point; surrogates and values beyond Unicode become their raw UTF-8 bytes."""
     if value > 0x7FFFFFFF:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     [
         ("cat <<A; cat <<B\na\nA\nb\nB\necho c\n", "a\nb\nc\n"),
         ("cat <<A <<B\na\nA\nb\nB\n", "b\n"),
+        ("cat <<A\n${u-$'a\\tb'} $(echo \"${u-$'c\\x64'}\")\nA\n", "$'a\\tb' cd\n"),
         ("cat <<A | tr a b\na\nA\n", "b\n"),
         ("cat <<A && cat <<B || cat <<C\na\nA\nb\nB\nc\nC\n", "a\nb\n"),
         ("{ cat <<A; }\na\nA\n(cat <<B)\nb\nB\n", "a\nb\n"),

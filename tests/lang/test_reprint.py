@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 
-from aish.lang import reprint, tree, tree_bash
+from aish.lang import reprint, tree, tree_bash, tree_broken
 from aish.lang.builtins.functions import laid_out
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
@@ -23,6 +23,7 @@ from tests.lang.test_parser_properties import _command
 
 if TYPE_CHECKING:
     from aish.lang.tree import Node
+    from tests.lang.conftest import Aish
 
 _FOLDER = Path(__file__).parent
 _TEXTS = [
@@ -245,6 +246,12 @@ def test_every_kind_of_node_is_printed() -> None:
     for text in _TEXTS:
         for _, node in _commands(text):
             note(node)
-    kinds = {kind for kind in vars(tree).values() if isinstance(kind, type) and issubclass(kind, tree.Node)}
-    # Target is only in words that are being read: it becomes an Assign or an ArrayElement
-    assert kinds - seen == {tree.Node, tree.Compound, tree.Target}
+    classes = (vars(tree) | vars(tree_bash) | vars(tree_broken)).values()
+    kinds = {kind for kind in classes if isinstance(kind, type) and issubclass(kind, tree.Node)}
+    # Target is only in words that are being read: it becomes an Assign or an ArrayElement.
+    # Broken is only between backquotes, and what is there is printed as it is written.
+    assert kinds - seen == {tree.Node, tree.Compound, tree.Target, tree_broken.Broken}
+
+
+def test_backquotes_that_are_no_program_are_printed_as_they_are_written(aish: Aish) -> None:
+    assert "echo `fi` a" in aish("f() { echo `fi` a; }; declare -f f").out

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aish.lang.builtins.read_fields import split_read
-from aish.lang.fields import LITERAL, QUOTED, SPLIT
+from aish.lang.fields import GIVEN, JOINT, LITERAL, OPENING, QUOTED, SPLIT
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
 from aish.lang.splitting import build, build_one
@@ -53,6 +53,27 @@ def test_quoted_pieces_hold_a_field_together() -> None:
 def test_separators_across_two_expansions_are_one_text() -> None:
     rt = runtime(":")
     assert build(rt, [(SPLIT, "a:"), (SPLIT, ":b")]) == ["a", "", "b"]
+
+
+@pytest.mark.parametrize(
+    ("first", "fields"),
+    [(" ", ["a"]), (" : ", ["", "a"]), (" : : ", ["", "", "a"]), (" b", ["b", "a"])],
+)
+def test_blanks_that_begin_an_unquoted_list_take_a_separator_along(first: str, fields: list[str]) -> None:
+    """`set -- ' ' a; IFS=': '; echo $@`: the first parameter is none, in every shell."""
+    assert build(runtime(": "), [(OPENING, ""), (GIVEN, first), (JOINT, ":"), (GIVEN, "a")]) == fields
+
+
+def test_without_multibyte_characters_ifs_separates_at_bytes() -> None:
+    """It was split at whole characters in every locale, and texts that hold a single such byte were not."""
+    rt = runtime("é")
+    assert rt.locale.bytewise
+    assert build_one(rt, "aéb") == ["a", "", "b"]
+    assert build_one(rt, "ü é") == ["", "\udcbc ", ""]
+    assert rt.joiner == "\udcc3"
+    rt.vars.set("LC_ALL", "C.UTF-8")
+    assert build_one(rt, "aéb ü") == ["a", "b ü"]
+    assert rt.joiner == "é"
 
 
 @given(st.text("ab \t\n", max_size=20))

@@ -73,3 +73,20 @@ def test_signals_that_come_while_a_program_runs_are_acted_upon_once(aish: Aish) 
     """`timeout` sends two, to the process and to its group: what a script does to clean up was done twice."""
     sends = "n=0; while [ $n -lt 200 ]; do kill -USR1 $PPID; n=$((n + 1)); done"
     assert aish(f"trap 'echo t' USR1; sh -c '{sends}'; echo end").out == "t\nend\n"
+
+
+def test_an_exit_trap_that_sets_another_does_not_run_that(aish: Aish) -> None:
+    """The shell leaves once; a ( ) within the trap leaves by itself, with a trap of its own."""
+    script = 'trap \'echo 1; (trap "echo 2" EXIT); trap "echo 3" EXIT; exit 4\' EXIT; exit 5'
+    found = aish(script)
+    assert (found.out, found.status) == ("1\n2\n", 4)
+
+
+def test_a_trap_runs_before_the_command_behind_a_condition(aish: Aish) -> None:
+    """It waited for the end of the list: behind `if kill ...; then` the body's first command came first."""
+    kill = "kill -USR1 $$"
+    script = (
+        f"trap 'echo t' USR1; if {kill}; then echo if; fi; {kill} && echo and; ! {kill} || echo or; "
+        f"if false; then :; elif {kill}; then echo elif; fi; while {kill}; do echo do; break; done"
+    )
+    assert aish(script).out.split() == ["t", "if", "t", "and", "t", "or", "t", "elif", "t", "do"]

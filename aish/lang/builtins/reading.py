@@ -15,7 +15,7 @@ from aish.lang.descriptors import MOST_FD
 from aish.lang.digits import saturated
 from aish.lang.signals import SIGHUP, SIGTERM, die
 from aish.lang.subscripts import follow, split, store
-from aish.lang.text import decode, encode, is_name
+from aish.lang.text import decode, encode, is_name, spread, together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -294,9 +294,14 @@ def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
         for i, name in enumerate(wanted.names or ["REPLY"]):
             _put(rt, name, "" if i else _whole(wanted, line))
         return
-    values = split_read(line, rt.separators, rt.blanks, len(wanted.names), raw=wanted.raw)
+    values = split_read(_divisible(rt, line), rt.separators, rt.blanks, len(wanted.names), raw=wanted.raw)
     for name, value in zip(wanted.names, values, strict=True):
-        _put(rt, name, value)
+        _put(rt, name, together(value))
+
+
+def _divisible(rt: Runtime, line: str) -> str:
+    """The line, of which IFS separates bytes where the locale has no other characters."""
+    return spread(line) if rt.locale.bytewise and not line.isascii() else line
 
 
 def _put(rt: Runtime, name: str, value: str) -> None:
@@ -324,10 +329,10 @@ def _assign_array(rt: Runtime, wanted: _Wanted, line: str) -> None:
     if array is not None and array.associative:
         raise CommandError(f"{name}: not an indexed array")
     whole = [_whole(wanted, line)] if wanted.exact else None
-    values = whole or split_all(line, rt.separators, rt.blanks, raw=wanted.raw)
+    values = whole or split_all(_divisible(rt, line), rt.separators, rt.blanks, raw=wanted.raw)
     rt.vars.put(name, Indexed([]))
     for at, value in enumerate(values):
-        rt.vars.set_element(name, at, value)
+        rt.vars.set_element(name, at, together(value))
 
 
 TABLE: dict[str, Builtin] = {"read": read}
