@@ -116,7 +116,7 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
 
 
 def _function(src: Source, node: Function) -> Run:
-    file = "environment" if src.name == "-c" else src.name
+    file = {"-c": "environment", "stdin": "main"}.get(src.name, src.name)
     start, end = node.body_range
     text, body_text = src.text[node.start : node.end], src.text[start:end]
     function: ShellFunction

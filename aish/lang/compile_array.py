@@ -43,20 +43,25 @@ def element(src: Source, node: Assign, value: Text) -> Store:
     target = src.text[node.start : node.index.end + 1]
     site = Site(src, node.start, node.end)
 
+    def put(rt: Runtime, real: str, text: str) -> None:
+        variables = rt.vars
+        array = variables.arrays.get(real) or variables.array(real) or Indexed()
+        key = subscripts.checked_key(array, key_of(rt, array), target)
+        if key in ("@", "*") and not array.associative:
+            raise CommandError(f"{target}: bad array subscript")
+        variables.set_element(real, key, text, append=append)
+
     def store(rt: Runtime) -> str:
         text = value(rt)
         try:
             if empty:
                 raise CommandError(f"{target}: bad array subscript", hint="a subscript stands between the brackets")
             variables = rt.vars
-            real = name
             if name in variables.references:
                 real = _plain_target(rt, name)
-            array = variables.arrays.get(real) or variables.array(real) or Indexed()
-            key = subscripts.checked_key(array, key_of(rt, array), target)
-            if key in ("@", "*") and not array.associative:
-                raise CommandError(f"{target}: bad array subscript")
-            variables.set_element(real, key, text, append=append)
+                subscripts.at_home(rt, real, lambda: put(rt, real, text))
+            else:
+                put(rt, name, text)
         except CommandError as error:
             raise rt.error_at(error, site) from None
         return shown(target, text) if rt.xtrace else ""
@@ -85,7 +90,7 @@ def whole(src: Source, node: Assign) -> Store:
         found = entries_of(rt)
         try:
             real = _plain_target(rt, name) if name in rt.vars.references else name
-            fill(rt, real, found, append)
+            subscripts.at_home(rt, real, lambda: fill(rt, real, found, append))
         except CommandError as error:
             raise rt.error_at(error, site) from None
         if not rt.xtrace:

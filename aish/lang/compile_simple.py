@@ -321,6 +321,11 @@ def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
     value = assignment.before(rt) if text is None else text(rt)
     if value is None:
         return
+    if name in rt.vars.references:
+        from aish.lang import subscripts
+
+        target, subscript = subscripts.resolve(rt, name)
+        name = name if subscript is not None else target
     if rt.xtrace:
         _trace_assignment(rt, name, value)
     if name in rt.vars.readonly:

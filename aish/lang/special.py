@@ -149,18 +149,23 @@ def _frames(rt: Runtime, of: Callable[[Frame], str], last: str | None) -> list[s
     return found
 
 
+def _has_file(rt: Runtime) -> bool:
+    """Whether the outermost frame is a script's: -c and stdin have none, as in bash."""
+    return not (rt.from_string or rt.from_stdin)
+
+
 def _functions(rt: Runtime) -> list[str]:
     if not any(frame[0] != "source" for frame in rt.frames):
         return []
-    return _frames(rt, lambda frame: frame[0], None if rt.from_string else "main")
+    return _frames(rt, lambda frame: frame[0], "main" if _has_file(rt) else None)
 
 
 def _lines(rt: Runtime) -> list[str]:
-    return _frames(rt, lambda frame: str(frame[2].line if frame[2] else 0), None if rt.from_string else "0")
+    return _frames(rt, lambda frame: str(frame[2].line if frame[2] else 0), "0" if _has_file(rt) else None)
 
 
 def _sources(rt: Runtime) -> list[str]:
-    return _frames(rt, lambda frame: frame[1], None if rt.from_string else rt.name)
+    return _frames(rt, lambda frame: frame[1], rt.name if _has_file(rt) else None)
 
 
 def _command(rt: Runtime) -> str:

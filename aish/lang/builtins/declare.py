@@ -223,7 +223,7 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     if found is None and assigns and subscript is None:
         found = _list_in_text(rt, wanted, name, value)
     if "n" in wanted.on or ("n" in wanted.off and name in rt.vars.references):
-        _reference(rt, wanted, name, value if assigns else None)
+        _reference(rt, wanted, name, value if assigns else None, compound=found is not None)
         return
 
     def act() -> None:
@@ -316,7 +316,7 @@ def _local_options(rt: Runtime) -> None:
     scope.setdefault("-", {name: is_on(rt, name) for name in NAMES})
 
 
-def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> None:
+def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None, *, compound: bool) -> None:
     """declare -n and +n."""
     from aish.lang import subscripts
 
@@ -330,8 +330,10 @@ def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> N
     def act() -> None:
         if value is None and name in variables.references:
             return
-        if name in variables.arrays:
+        if compound or name in variables.arrays:
             raise CommandError(f"{name}: an array cannot be a reference")
+        if value == "":
+            raise CommandError(f"{name}: a reference refers to a variable", hint="without a = it may be given one later")
         target = value if value is not None else variables.values.get(name, "")
         subscripts.refer(rt, name, target)
         if "x" in wanted.on:
