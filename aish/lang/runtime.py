@@ -464,7 +464,10 @@ class Runtime(Moments):
 
         def body() -> int:
             assert action is not None
-            self.run_trap(action, signals.EXIT)
+            try:
+                self.run_trap(action, signals.EXIT)
+            finally:  # one that it set for EXIT comes too late
+                self.signals.traps.pop(signals.EXIT, None)
             return status
 
         return settle(self, body)

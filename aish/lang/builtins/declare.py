@@ -203,11 +203,13 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
         _local_options(rt)
         return
     from aish.lang import subscripts
+    from aish.lang.compile_array import is_associative
 
     found: list[Entry] | None = None
     if type(operand) is not str:
         compound: Compound = operand  # type: ignore[assignment]
-        target, append, value, found = compound.name, compound.append, "", compound.entries
+        target, append, value = compound.name, compound.append, ""
+        found = compound.entries(rt, "A" in wanted.on or is_associative(rt, target))
         assigns = True
     else:
         target, equals, value = _parted(operand)
@@ -263,7 +265,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
     if not (wanted.on & {"a", "A"} or name in rt.vars.arrays) or "n" in wanted.on:
         return None
     from aish.lang import subscripts
-    from aish.lang.compile_array import entries
+    from aish.lang.compile_array import entries, is_associative
     from aish.lang.parser import Parser
     from aish.lang.source import ParseError, Source
     from aish.lang.tree import Simple
@@ -278,7 +280,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
         return None
     if any(subscripts.runs(part) for part in _inner(item.assigns[0].value)):
         raise CommandError(f"{name}: a command substitution in a list that is text is not run")
-    return entries(source, item.assigns[0])(rt)
+    return entries(source, item.assigns[0])(rt, "A" in wanted.on or is_associative(rt, name))
 
 
 def _inner(value: Word) -> list[Node]:
