@@ -127,6 +127,13 @@ def version() -> str:
     return f"{major}.{minor}.{patch}({build})-{status}"
 
 
+def _number_typed(rt: Runtime) -> str:
+    """At a prompt that of the next line, in a script that of the command itself."""
+    if rt.typed is None:
+        return "0"
+    return str(rt.typed.next_number() - (rt.history and not rt.interactive))
+
+
 def _set_options(rt: Runtime) -> str:
     from aish.lang import options
 
@@ -192,7 +199,7 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "EPOCHREALTIME": _epoch_exact,
     "EPOCHSECONDS": _epoch,
     "EUID": lambda rt: str(os.geteuid()),
-    "HISTCMD": lambda rt: str(rt.typed.next_number() if rt.typed is not None else 0),
+    "HISTCMD": _number_typed,
     "HOSTNAME": lambda rt: os.uname().nodename,
     "HOSTTYPE": lambda rt: os.uname().machine,
     "LINENO": lambda rt: str(rt.at.line if rt.at else 0),
