@@ -14,6 +14,7 @@ from aish.lang.tree import ArrayLiteral
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from aish.lang.arithmetic_tokens import Key
     from aish.lang.arrays import Array
@@ -39,14 +40,18 @@ class Compound(str):
     name: str
     append: bool
     expand: Expand
+    _found: list[Entry] | None
+
+    def __new__(cls, text: str, name: str, append: bool, expand: Expand) -> Self:
+        word = super().__new__(cls, text)
+        word.name, word.append, word.expand, word._found = name, append, expand, None
+        return word
 
     def entries(self, rt: Runtime, associative: bool) -> list[Entry]:
         """The elements, expanded once."""
-        try:
-            return self._found
-        except AttributeError:
+        if self._found is None:
             self._found = self.expand(rt, associative)
-            return self._found
+        return self._found
 
 
 def element(src: Source, node: Assign, value: Text) -> Store:
@@ -246,12 +251,7 @@ def compound(src: Source, node: Assign) -> Callable[[Runtime], str]:
     text = src.text[node.start : node.end]
     name, append = node.name, node.append
 
-    def run(rt: Runtime) -> str:
-        word = Compound(text)
-        word.name, word.append, word.expand = name, append, expand
-        return word
-
-    return run
+    return lambda rt: Compound(text, name, append, expand)
 
 
 def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime], str]:

@@ -332,6 +332,10 @@ class Runtime(Moments):
         """What the program at `path` gets."""
         environment = self.vars.environment()
         environment["_"] = path
+        if self.vars.foreign and os.path.basename(path) == os.path.basename(self.program):
+            from aish.lang.inherited import packed
+
+            return packed(environment, self.vars.foreign)
         return environment
 
     def subscript_error(self, subscript: str, reason: str) -> ExpansionError:

@@ -86,7 +86,9 @@ def kept(rt: Runtime, line: str, last: str | None) -> bool:
         return False
     control = (rt.vars.get("HISTCONTROL") or "").split(":")
     both = "ignoreboth" in control
-    if (line[0] == " " and (both or "ignorespace" in control)) or (line == last and (both or "ignoredups" in control)):
+    if line[0] == " " and (both or "ignorespace" in control):
+        return False
+    if line == last and (both or "ignoredups" in control):
         return False
     from aish.lang.pattern import compiled
 

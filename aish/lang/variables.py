@@ -141,7 +141,9 @@ class Variables(Scopes):
             target, subscript = subscripts.resolve(self._rt, name)
             if subscript is not None:
                 return None
-            return subscripts.beyond(self._rt, name, lambda: self.array(name)) if target == name else self.array(target)
+            return (
+                subscripts.beyond(self._rt, name, lambda: self.array(name)) if target == name else self.array(target)
+            )
         if name in self.dynamic and name in DYNAMIC_LISTS:
             from aish.lang import special
 

@@ -172,6 +172,11 @@ def environment() -> dict[str, str]:
                     del found["LC_CTYPE"]
         except OSError:
             pass  # no /proc: keep it, it does little harm
+    handed = found.pop("AISH_FOREIGN", None)
+    if handed:
+        from aish.lang.inherited import unpacked
+
+        found |= unpacked(handed)
     return found
 
 

@@ -335,7 +335,9 @@ def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None, *, c
         if compound or name in variables.arrays:
             raise CommandError(f"{name}: an array cannot be a reference")
         if value == "":
-            raise CommandError(f"{name}: a reference refers to a variable", hint="without a = it may be given one later")
+            raise CommandError(
+                f"{name}: a reference refers to a variable", hint="without a = it may be given one later"
+            )
         target = value if value is not None else variables.values.get(name, "")
         subscripts.refer(rt, name, target)
         if "x" in wanted.on:
