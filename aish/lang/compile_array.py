@@ -245,9 +245,13 @@ def _fill_pairs(rt: Runtime, name: str, found: list[Entry]) -> None:
         rt.vars.set_element(name, values[at], values[at + 1])
 
 
+def _refused(rt: Runtime, associative: bool) -> list[Entry]:
+    raise CommandError("an element cannot be a list", hint="name=(elements)")
+
+
 def compound(src: Source, node: Assign) -> Callable[[Runtime], str]:
     """name=(..) as an argument of `declare`."""
-    expand = entries(src, node)
+    expand = entries(src, node) if node.index is None else _refused
     text = src.text[node.start : node.end]
     name, append = node.name, node.append
 

@@ -108,7 +108,8 @@ class Moments(Output):
         """Run a trap's action; $? is afterwards what it was before. Gives the action's status."""
         from aish.lang.source import ParseError
 
-        line = self.at.line - 1 if self.at and signo else 0
+        # As in bash, $LINENO in what a signal or EXIT calls for counts from 1; elsewhere it is the command's.
+        line = self.at.line - 1 if self.at and signo in (signals.DEBUG, signals.ERR, signals.RETURN) else 0
         status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
         self.interrupted = self.command_site()
         outer, self.trap_status = self.trap_status, status

@@ -222,6 +222,7 @@ class Runtime(Moments):
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.watch("GLOBIGNORE", self._ignored_changed)
         self.vars.watch("FUNCNEST", self._nest_changed)
+        self.vars.watch("BASH_COMPAT", self._compat_changed)
         self.vars.watch("BASH_XTRACEFD", self._trace_moved)
         self.vars.watch("POSIXLY_CORRECT", self._posix_wanted)
         self.vars.set("IFS", " \t\n")
@@ -271,6 +272,11 @@ class Runtime(Moments):
             self.shopt.discard("dotglob")
         elif value:
             self.shopt.add("dotglob")
+
+    def _compat_changed(self, value: str | None) -> None:
+        from aish.lang import shopts
+
+        shopts.compat_changed(self, value)
 
     def _trace_moved(self, value: str | None) -> None:
         """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""

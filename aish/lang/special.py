@@ -88,10 +88,15 @@ def _random(rt: Runtime) -> str:
         rt.random_state, rt.random_pid = int.from_bytes(os.urandom(4), "little"), pid
     while True:
         rt.random_state = _following(rt.random_state)
-        number = ((rt.random_state >> 16) ^ (rt.random_state & 0xFFFF)) & 0x7FFF
+        number = (rt.random_state if _is_old(rt) else (rt.random_state >> 16) ^ rt.random_state) & 0x7FFF
         if number != rt.random_last:
             rt.random_last = number
             return str(number)
+
+
+def _is_old(rt: Runtime) -> bool:
+    """Whether $BASH_COMPAT asks for the numbers of bash 5.0 and before."""
+    return (rt.values.get("BASH_COMPAT") or "99").replace(".", "", 1) <= "50"
 
 
 def _following(state: int) -> int:
