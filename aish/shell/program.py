@@ -258,6 +258,8 @@ def _command(rt: Runtime, found: Arguments) -> int:
     if found.interactive:
         from aish.shell.session import prepare
 
+        rt.values.setdefault("PS1", "\\s-\\v\\$ ")
+        rt.values.setdefault("PS2", "> ")
         prepare(rt, config=found.config, rc=found.rc)
     _start_files(rt, found)
     return run_source(rt, Source("-c", text), main=True, last=not found.interactive)

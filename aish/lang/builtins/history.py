@@ -138,6 +138,7 @@ def _with_file(rt: Runtime, typed: History, flags: dict[str, str], words: list[s
         fd = os.open(path, mode, 0o600)
         with open(fd, "wb") as out:
             out.write(encode("".join([line + "\n" for _, line, _ in lines])))
+        typed.new_lines()  # they are written
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
 
