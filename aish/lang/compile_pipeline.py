@@ -57,7 +57,17 @@ def _body(src: Source, node: Node, tested: bool) -> Run:
     body = compile_command(src, node, tested=tested, last=True)
     if isinstance(node, Simple) and node.words and node.words[0].literal() in ("break", "continue"):
         return _ending(body)
-    return body
+    return _apart(node, body) if isinstance(node, Simple) else body
+
+
+def _apart(node: Node, body: Run) -> Run:
+    """A simple command that has a copy of the shell to itself."""
+
+    def run(rt: Runtime) -> int:
+        rt.apart = node
+        return body(rt)
+
+    return run
 
 
 def _ending(body: Run) -> Run:
