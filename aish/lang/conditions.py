@@ -9,6 +9,7 @@ from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Token
 from aish.lang.scanner import KEYWORD
 from aish.lang.tree import Test, Word
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
+from aish.lang.words import find_tilde
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,4 +113,4 @@ def _regex_token(parser: Compounds) -> None:
     if not parts:
         parser.tok = Token(END if not parser.char() else NEWLINE, start, start, "")
         parser.unexpected("a regular expression")
-    parser.tok = Token(WORD, start, parser.pos, "", Word(start, parser.pos, parts))
+    parser.tok = Token(WORD, start, parser.pos, "", Word(start, parser.pos, find_tilde(parts)))
