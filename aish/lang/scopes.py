@@ -82,8 +82,8 @@ class Scopes:
         self.scopes.append(Temporary())
 
     def keep_temporary(self, name: str) -> None:
-        """What name=value before the command that is being run set, stays: in front of `export name`. As in bash, also
-        what was set before the call of a function around it, whether or not that made the variable local."""
+        """What name=value before the command that is being run set, stays: in front of `export name`. As in bash,
+        also what was set before the call of a function around it, whether or not that made the variable local."""
         for i in range(len(self.scopes) - 1, -1, -1):
             scope = self.scopes[i]
             if name in scope:
