@@ -146,6 +146,8 @@ class _Climber:
             if not isinstance(op, str):
                 break
             if op in ("++", "--"):  # not behind a variable: two signs
+                if _is_place(self.stream[self.pos + 1] if self.pos + 1 < len(self.stream) else None):
+                    raise ExpressionError(f"an operator expected at '{op}'")
                 self.stream[self.pos : self.pos + 1] = [op[0], op[0]]
                 continue
             if least <= 2 and (op == "=" or op in _ASSIGNING):

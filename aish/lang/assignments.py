@@ -45,8 +45,6 @@ class Assignments(Aliases):
             return None
         self.advance()
         if self.tok.text == "(" and self.tok.kind is OPERATOR and self.tok.start == tok.end and not found.value.parts:
-            if found.index is not None:
-                self.fail("an element cannot be a list", self.tok.start, self.tok.end, hint="name=(elements)")
             literal = self._array()
             found.value = Word(literal.start, literal.end, [literal])
             found.end = literal.end

@@ -9,8 +9,10 @@ Two things are known when a command is compiled and need no care when it runs:
 from __future__ import annotations
 
 from aish.lang.compile_simple import compile_simple
+from aish.lang.control import Exit
 from aish.lang.runtime import Function as ShellFunction
 from aish.lang.source import ParseError
+from aish.lang.text import is_name
 from aish.lang.tree import (
     AndOr,
     Background,
@@ -128,8 +130,15 @@ def _and_or(src: Source, node: AndOr, tested: bool, last: bool) -> Run:
     return run
 
 
+def _may_be_called(name: str) -> bool:
+    """Whether POSIX lets a function have this name."""
+    from aish.lang.builtins import SPECIAL
+
+    return is_name(name) and name not in SPECIAL
+
+
 def _function(src: Source, node: Function) -> Run:
-    file = "environment" if src.name == "-c" else src.name
+    file = {"-c": "environment", "stdin": "main"}.get(src.name, src.name)
     start, end = node.body_range
     text, body_text = src.text[node.start : node.end], src.text[start:end]
     function: ShellFunction
@@ -143,12 +152,18 @@ def _function(src: Source, node: Function) -> Run:
     name = node.name
 
     def define(rt: Runtime) -> int:
+        if rt.posix and not _may_be_called(name):
+            rt.complain(f"{name}: no name for a function in posix mode")
+            if not rt.interactive:
+                raise Exit(2)
+            rt.status = 1
+            return 1
         if rt.function_marks and "r" in rt.function_marks.get(name, ()):
             rt.complain(f"{name}: readonly function")
             rt.status = 1
             return 1
         rt.functions[name] = function
-        if rt.vars.foreign and rt.vars.is_handed_on(name):
+        if rt.allexport or (rt.vars.foreign and rt.vars.is_handed_on(name)):
             rt.vars.hand_on_function(name, body_text)
         rt.status = 0
         return 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from aish.lang import compile_subscript, compile_word, subscripts
 from aish.lang.arrays import Associative, Indexed
+from aish.lang.assignments import DECLARING
+from aish.lang.brace_expansion import has_braces
 from aish.lang.compile_assign import shown
 from aish.lang.control import CommandError
 from aish.lang.source import Site
@@ -12,6 +14,7 @@ from aish.lang.tree import ArrayLiteral
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
     from aish.lang.arithmetic_tokens import Key
     from aish.lang.arrays import Array
@@ -23,16 +26,32 @@ if TYPE_CHECKING:
 
     Entry = tuple[Key | None, bool, str]
     """(subscript or None, appends, value)"""
+    Step = Callable[[Runtime, list[Entry]], None]
+    Expand = Callable[[Runtime, bool], list[Entry]]
+    """Gives the elements that are assigned, here to an associative array or to an indexed one."""
 
 
 class Compound(str):
-    """A word name=(..) among the arguments of `declare` and its kin: its text, with what is assigned."""
+    """A word name=(..) among the arguments of `declare` and its kin: its text, with what is assigned. That is
+    expanded when its turn comes, since an argument before it may assign what it uses."""
 
-    __slots__ = ("append", "entries", "name")
+    __slots__ = ("_found", "append", "expand", "name")
 
     name: str
     append: bool
-    entries: list[Entry]
+    expand: Expand
+    _found: list[Entry] | None
+
+    def __new__(cls, text: str, name: str, append: bool, expand: Expand) -> Self:
+        word = super().__new__(cls, text)
+        word.name, word.append, word.expand, word._found = name, append, expand, None
+        return word
+
+    def entries(self, rt: Runtime, associative: bool) -> list[Entry]:
+        """The elements, expanded once."""
+        if self._found is None:
+            self._found = self.expand(rt, associative)
+        return self._found
 
 
 def element(src: Source, node: Assign, value: Text) -> Store:
@@ -43,20 +62,25 @@ def element(src: Source, node: Assign, value: Text) -> Store:
     target = src.text[node.start : node.index.end + 1]
     site = Site(src, node.start, node.end)
 
+    def put(rt: Runtime, real: str, text: str) -> None:
+        variables = rt.vars
+        array = variables.arrays.get(real) or variables.array(real) or Indexed()
+        key = subscripts.checked_key(array, key_of(rt, array), target)
+        if key in ("@", "*") and not array.associative:
+            raise CommandError(f"{target}: bad array subscript")
+        variables.set_element(real, key, text, append=append)
+
     def store(rt: Runtime) -> str:
         text = value(rt)
         try:
             if empty:
                 raise CommandError(f"{target}: bad array subscript", hint="a subscript stands between the brackets")
             variables = rt.vars
-            real = name
             if name in variables.references:
                 real = _plain_target(rt, name)
-            array = variables.arrays.get(real) or variables.array(real) or Indexed()
-            key = subscripts.checked_key(array, key_of(rt, array), target)
-            if key in ("@", "*") and not array.associative:
-                raise CommandError(f"{target}: bad array subscript")
-            variables.set_element(real, key, text, append=append)
+                subscripts.at_home(rt, real, lambda: put(rt, real, text))
+            else:
+                put(rt, name, text)
         except CommandError as error:
             raise rt.error_at(error, site) from None
         return shown(target, text) if rt.xtrace else ""
@@ -82,10 +106,10 @@ def whole(src: Source, node: Assign) -> Store:
     site = Site(src, node.start, node.end)
 
     def store(rt: Runtime) -> str:
-        found = entries_of(rt)
         try:
             real = _plain_target(rt, name) if name in rt.vars.references else name
-            fill(rt, real, found, append)
+            found = entries_of(rt, is_associative(rt, real))
+            subscripts.at_home(rt, real, lambda: fill(rt, real, found, append))
         except CommandError as error:
             raise rt.error_at(error, site) from None
         if not rt.xtrace:
@@ -97,16 +121,34 @@ def whole(src: Source, node: Assign) -> Store:
     return store
 
 
-def entries(src: Source, node: Assign) -> Callable[[Runtime], list[Entry]]:
-    """The closure that expands what stands between the parentheses, before anything is assigned."""
+def is_associative(rt: Runtime, name: str) -> bool:
+    """Whether there is an associative array of this name."""
+    array = rt.vars.arrays.get(name)
+    return array is not None and array.associative
+
+
+def entries(src: Source, node: Assign) -> Expand:
+    """The closure that expands what stands between the parentheses, before anything is assigned.
+
+    Keys and values of an associative array that stand without brackets are each one word, as in bash, like the values
+    behind [key]=.
+    """
     literal = node.value.parts[0]
     assert isinstance(literal, ArrayLiteral)
     if all(item.index is None for item in literal.items):
         fields = compile_word.argument_list([compile_word.fields(src, item.value) for item in literal.items])
-        return lambda rt: [(None, False, value) for value in fields(rt)]
-    steps = [_entry(src, item) for item in literal.items]
+        texts = [compile_word.as_text(compile_word.text(src, item.value)) for item in literal.items]
 
-    def run(rt: Runtime) -> list[Entry]:
+        def plain(rt: Runtime, associative: bool) -> list[Entry]:
+            values = [text(rt) for text in texts] if associative else fields(rt)
+            return [(None, False, value) for value in values]
+
+        return plain
+    steps = [_entry(src, item) for item in literal.items]
+    if any(item.index is not None and has_braces(item.value) for item in literal.items):
+        return _braced(src, literal.items, steps)
+
+    def run(rt: Runtime, associative: bool) -> list[Entry]:
         found: list[Entry] = []
         for step in steps:
             step(rt, found)
@@ -115,7 +157,29 @@ def entries(src: Source, node: Assign) -> Callable[[Runtime], list[Entry]]:
     return run
 
 
-def _entry(src: Source, item: ArrayElement) -> Callable[[Runtime, list[Entry]], None]:
+def _braced(src: Source, items: list[ArrayElement], steps: list[Step]) -> Expand:
+    """Some [key]= is followed by braces: in bash the words that these give are all values of an indexed array, the
+    brackets in front of each of them being text."""
+    from aish.lang.tree import ArrayElement, Literal, Word
+
+    texts: list[Step] = []
+    for item, step in zip(items, steps, strict=True):
+        if item.index is not None and has_braces(item.value):
+            head = Literal(item.start, item.value.start, src.text[item.start : item.value.start])
+            word = Word(item.start, item.end, [head, *item.value.parts])
+            step = _entry(src, ArrayElement(item.start, item.end, word, False, None))
+        texts.append(step)
+
+    def run(rt: Runtime, associative: bool) -> list[Entry]:
+        found: list[Entry] = []
+        for step in steps if associative or not rt.braceexpand else texts:
+            step(rt, found)
+        return found
+
+    return run
+
+
+def _entry(src: Source, item: ArrayElement) -> Step:
     if item.index is None:
         fields: Fields = compile_word.argument_list([compile_word.fields(src, item.value)])
         return lambda rt, found: found.extend([(None, False, value) for value in fields(rt)])
@@ -181,16 +245,38 @@ def _fill_pairs(rt: Runtime, name: str, found: list[Entry]) -> None:
         rt.vars.set_element(name, values[at], values[at + 1])
 
 
+def _refused(rt: Runtime, associative: bool) -> list[Entry]:
+    raise CommandError("an element cannot be a list", hint="name=(elements)")
+
+
 def compound(src: Source, node: Assign) -> Callable[[Runtime], str]:
     """name=(..) as an argument of `declare`."""
-    entries_of = entries(src, node)
+    expand = entries(src, node) if node.index is None else _refused
     text = src.text[node.start : node.end]
     name, append = node.name, node.append
 
+    return lambda rt: Compound(text, name, append, expand)
+
+
+def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime], str]:
+    """The same where other arguments assign, too. As in bash, the list is assigned while the arguments are being
+    expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it."""
+    make = compound(src, node)
+    head = [before[0], *[word for word in before[1:] if word[:1] in ("-", "+")]]
+
     def run(rt: Runtime) -> str:
-        word = Compound(text)
-        word.name, word.append = name, append
-        word.entries = entries_of(rt)
-        return word
+        word = make(rt)
+        assert isinstance(word, Compound)
+        if head[0] in rt.functions or head[0] not in DECLARING:
+            return word
+        from aish.lang import builtins, trace
+        from aish.lang.invocation import run_builtin
+
+        if rt.xtrace:
+            trace.show_list(rt, word, head)
+        builtin = builtins.find(head[0])
+        assert builtin is not None
+        failed = run_builtin(rt, builtin, [*head, word])
+        return word if failed else word.name  # so that the built-in fails, too
 
     return run

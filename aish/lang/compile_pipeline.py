@@ -55,7 +55,17 @@ def _body(src: Source, node: Node, tested: bool) -> Run:
     body = compile_command(src, node, tested=tested, last=True)
     if isinstance(node, Simple) and node.words and node.words[0].literal() in ("break", "continue"):
         return _ending(body)
-    return body
+    return _apart(node, body) if isinstance(node, Simple) else body
+
+
+def _apart(node: Node, body: Run) -> Run:
+    """A simple command that has a copy of the shell to itself."""
+
+    def run(rt: Runtime) -> int:
+        rt.apart = node
+        return body(rt)
+
+    return run
 
 
 def _ending(body: Run) -> Run:
@@ -336,10 +346,12 @@ def _negated(src: Source, node: Pipeline) -> Run:
 
 
 def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
-    """( ): a copy of the shell; where this process is one that has nothing else to do, itself."""
+    """( ): a copy of the shell; where this process is one that has nothing else to do, itself, unless
+    it is asked for its number."""
     body = _inside(src, node, tested)
     site = Site(src, node.start, node.end, node)
     text = src.text[node.start : node.end]
+    itself = last and "BASHPID" not in text
 
     def inside(rt: Runtime) -> int:
         rt.jobs.inherited.clear()  # only $( ) and pipelines still show them
@@ -348,7 +360,7 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
 
     def run(rt: Runtime) -> int:
         rt.at = site
-        if last and rt.in_subshell and not rt.signals.traps:
+        if itself and rt.in_subshell and not rt.signals.traps:
             rt.subshells += 1
             rt.loops = 0
             return inside(rt)

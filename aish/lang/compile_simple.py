@@ -7,7 +7,7 @@ from aish.lang.control import CommandError, Exit
 from aish.lang.invocation import ends_shell, invocation
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
-from aish.lang.tree import Assign, Literal, Simple, Word
+from aish.lang.tree import ArrayLiteral, Assign, Literal, Simple, Word
 from aish.lang.words import split_assignment
 
 TYPE_CHECKING = False
@@ -102,7 +102,16 @@ def _line(src: Source, node: Simple) -> int:
 def _arguments(
     src: Source, words: list[Word]
 ) -> list[compile_word.Constant | compile_word.Single | compile_word.Many]:
-    return [_assigning(src, word) or compile_word.fields(src, word) for word in words]
+    found = [_assigning(src, word) or compile_word.fields(src, word) for word in words]
+    if sum(1 for word in words if word.parts and type(word.parts[0]) is Assign) > 1:
+        from aish.lang.compile_array import in_turn
+
+        for at, word in enumerate(words):
+            node = word.parts[0] if word.parts else None
+            if type(node) is Assign and node.value.parts and type(node.value.parts[0]) is ArrayLiteral:
+                options = [before.literal() or "" for before in words[:at]]
+                found[at] = compile_word.Single(in_turn(src, node, options))
+    return found
 
 
 def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | compile_word.Many | None:
@@ -321,6 +330,11 @@ def _assign_before(rt: Runtime, assignment: Assignment, site: Site) -> None:
     value = assignment.before(rt) if text is None else text(rt)
     if value is None:
         return
+    if name in rt.vars.references:
+        from aish.lang import subscripts
+
+        target, subscript = subscripts.resolve(rt, name)
+        name = name if subscript is not None else target
     if rt.xtrace:
         _trace_assignment(rt, name, value)
     if name in rt.vars.readonly:

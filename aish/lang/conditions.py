@@ -10,6 +10,7 @@ from aish.lang.scanner import KEYWORD
 from aish.lang.tree import Word
 from aish.lang.tree_bash import Test
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
+from aish.lang.words import find_tilde
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,4 +114,4 @@ def _regex_token(parser: Compounds) -> None:
     if not parts:
         parser.tok = Token(END if not parser.char() else NEWLINE, start, start, "")
         parser.unexpected("a regular expression")
-    parser.tok = Token(WORD, start, parser.pos, "", Word(start, parser.pos, parts))
+    parser.tok = Token(WORD, start, parser.pos, "", Word(start, parser.pos, find_tilde(parts)))

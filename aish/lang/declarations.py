@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aish.lang.arrays import Array
     from aish.lang.runtime import Runtime
 
-_KEY_NEEDS_QUOTES = frozenset(" \t\n'\"\\|&;()<>!{}*[?]^$`#~=,@")
+_KEY_NEEDS_QUOTES = frozenset(" \t\n'\"\\|&;()<>!{}*[?]^$`")
 
 
 def line(rt: Runtime, name: str, word: str = "declare") -> str | None:
@@ -51,7 +51,8 @@ def literal(array: Array) -> str:
 def _key(key: str) -> str:
     if not key.isprintable():
         return ansi(key)
-    return double_quoted(key) if not _KEY_NEEDS_QUOTES.isdisjoint(key) else key
+    begins = key[:1] in ("~", "#") or key == "@" or "=~" in key or ":~" in key
+    return double_quoted(key) if begins or not _KEY_NEEDS_QUOTES.isdisjoint(key) else key
 
 
 def plain(rt: Runtime, name: str) -> str | None:

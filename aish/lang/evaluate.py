@@ -58,6 +58,10 @@ def run_source(
             return status
         if rt.noexec and not rt.interactive:
             continue
+        if rt.history and main and not rt.interactive:
+            from aish.lang import script_history
+
+            script_history.of(rt).record(source.text[begin : parser.pos])
         final = last and more is None and not source.text[parser.pos :].strip()
         status = _of_main(rt, source, command, final) if main else _recovering(rt, source, command, final, False)
         if len(rt.files) > files:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
             """The command that runs is to stand as `line` in the history."""
 
         def new_lines(self) -> list[tuple[int, str, float]]:
-            """Those of this shell."""
+            """Those of this shell; where a text file is kept, those that this did not give before."""
 
         def is_own(self, path: str) -> bool:
             """Whether `path` is where all lines are kept anyway."""

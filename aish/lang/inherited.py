@@ -13,8 +13,32 @@ if TYPE_CHECKING:
     from aish.lang.runtime import Run, Runtime
     from aish.lang.tree import Function as FunctionNode
 
+PACKED = "AISH_FOREIGN"
+"""The variable in which another shell of ours gets what is no variable's name: its launcher is a script, and where
+/bin/sh is dash, that drops such names."""
+
 _PREFIX = "BASH_FUNC_"
 _SUFFIX = "%%"
+
+
+def packed(environment: dict[str, str], foreign: dict[str, str]) -> dict[str, str]:
+    """The environment with `foreign` in one variable, too."""
+    entries = [f"{len(name)} {len(value)} {name}{value}" for name, value in foreign.items()]
+    return environment | {PACKED: "".join(entries)}
+
+
+def unpacked(text: str) -> dict[str, str]:
+    """What `packed` put into the variable; as much of it as can be read."""
+    found: dict[str, str] = {}
+    while text:
+        name_size, _, text = text.partition(" ")
+        value_size, _, text = text.partition(" ")
+        if not (name_size.isdecimal() and value_size.isdecimal()):
+            break
+        middle, end = int(name_size), int(name_size) + int(value_size)
+        found[text[:middle]] = text[middle:end]
+        text = text[end:]
+    return found
 
 
 def adopt(rt: Runtime, variable: str) -> None:

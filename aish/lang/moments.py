@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.signals import Signals
     from aish.lang.source import Site
+    from aish.lang.tree import Node
 
 
 class Moments(Output):
@@ -24,6 +25,10 @@ class Moments(Output):
     """It has run already for the command that is about to begin, before there was a process for that."""
     trapped_inside: Site | None = None
     """The command that failed set the ERR trap itself, which therefore does not run for it."""
+
+    apart: Node | None = None
+    """The simple command that this copy of the shell was made for, in a pipeline or in the background: whoever waits
+    for it is told that it failed, and runs the ERR trap."""
 
     at: Site | None
     signals: Signals
@@ -46,7 +51,8 @@ class Moments(Output):
         """A command that nobody tests failed, under `set -e` or with an ERR trap."""
         if self.tested:
             return
-        if self.trapped_inside is None or self.trapped_inside is not self.at:
+        told = self.apart is not None and self.at is not None and self.at.node is self.apart
+        if not told and (self.trapped_inside is None or self.trapped_inside is not self.at):
             self.run_moment(signals.ERR)
         self.trapped_inside = None
         if self.exits:
@@ -108,7 +114,8 @@ class Moments(Output):
         """Run a trap's action; $? is afterwards what it was before. Gives the action's status."""
         from aish.lang.source import ParseError
 
-        line = self.at.line - 1 if self.at and signo else 0
+        # As in bash, $LINENO in what a signal or EXIT calls for counts from 1; elsewhere it is the command's.
+        line = self.at.line - 1 if self.at and signo in (signals.DEBUG, signals.ERR, signals.RETURN) else 0
         status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
         self.interrupted = self.command_site()
         outer, self.trap_status = self.trap_status, status

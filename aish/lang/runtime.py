@@ -225,6 +225,7 @@ class Runtime(Moments):
         self.vars.watch("OPTIND", self._optind_changed)
         self.vars.watch("GLOBIGNORE", self._ignored_changed)
         self.vars.watch("FUNCNEST", self._nest_changed)
+        self.vars.watch("BASH_COMPAT", self._compat_changed)
         self.vars.watch("BASH_XTRACEFD", self._trace_moved)
         self.vars.watch("POSIXLY_CORRECT", self._posix_wanted)
         self.vars.set("IFS", " \t\n")
@@ -280,6 +281,11 @@ class Runtime(Moments):
             self.shopt.discard("dotglob")
         elif value:
             self.shopt.add("dotglob")
+
+    def _compat_changed(self, value: str | None) -> None:
+        from aish.lang import shopts
+
+        shopts.compat_changed(self, value)
 
     def _trace_moved(self, value: str | None) -> None:
         """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""
@@ -341,6 +347,10 @@ class Runtime(Moments):
         """What the program at `path` gets."""
         environment = self.vars.environment()
         environment["_"] = path
+        if self.vars.foreign and os.path.basename(path) == os.path.basename(self.program):
+            from aish.lang.inherited import packed
+
+            return packed(environment, self.vars.foreign)
         return environment
 
     def subscript_error(self, subscript: str, reason: str) -> ExpansionError:
@@ -475,7 +485,10 @@ class Runtime(Moments):
 
         def body() -> int:
             assert action is not None
-            self.run_trap(action, signals.EXIT)
+            try:
+                self.run_trap(action, signals.EXIT)
+            finally:  # one that it set for EXIT comes too late
+                self.signals.traps.pop(signals.EXIT, None)
             return status
 
         return settle(self, body)

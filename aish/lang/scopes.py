@@ -95,9 +95,16 @@ class Scopes:
             self.local(name)
 
     def keep_temporary(self, name: str) -> None:
-        """What name=value before the command that is being run set, stays: in front of `export name`."""
-        if self.scopes and type(self.scopes[-1]) is Temporary:
-            self.scopes[-1].pop(name, None)
+        """What name=value before the command that is being run set, stays: in front of `export name`. As in bash,
+        also what was set before the call of a function around it, whether or not that made the variable local."""
+        for i in range(len(self.scopes) - 1, -1, -1):
+            scope = self.scopes[i]
+            if name in scope:
+                call = scope if type(scope) is Temporary else self._call_of(i, name)
+                if call is not None:
+                    call.pop(name)
+                    scope.pop(name, None)
+                return
 
     def temporary(self, name: str, value: str) -> bool:
         """name=value before a command, in one step where it is a plain variable: a loop over `IFS= read` comes here

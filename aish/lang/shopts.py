@@ -23,11 +23,28 @@ FIXED = frozenset(["login_shell", "restricted_shell"])
 """Told, not set."""
 
 
+_COMPAT = ("compat31", "compat32", "compat40", "compat41", "compat42", "compat43", "compat44")
+"""Of which one is on at most: $BASH_COMPAT says it, too, and versions for which there is no option."""
+_VERSIONS = (*[name[-2:] for name in _COMPAT], "50", "51", "52")
+
+
+def compat_changed(rt: Runtime, value: str | None) -> None:
+    """BASH_COMPAT has a new value: 4.2 or 42."""
+    rt.shopt.difference_update(_COMPAT)
+    version = (value or "").replace(".", "", 1)
+    if version in _VERSIONS:
+        rt.shopt |= {f"compat{version}"} & {*_COMPAT}
+    elif value:
+        rt.complain(f"BASH_COMPAT: {value}: no version of bash that can be had")
+
+
 def turn(rt: Runtime, name: str, on: bool) -> None:
     """Set an option that is in NAMES."""
     if name in FIXED:
         return
-    if on:
+    if name in _COMPAT:
+        rt.vars.set("BASH_COMPAT", name[-2:] if on else _VERSIONS[-1])
+    elif on:
         rt.shopt.add(name)
     else:
         rt.shopt.discard(name)

@@ -88,10 +88,15 @@ def _random(rt: Runtime) -> str:
         rt.random_state, rt.random_pid = int.from_bytes(os.urandom(4), "little"), pid
     while True:
         rt.random_state = _following(rt.random_state)
-        number = ((rt.random_state >> 16) ^ (rt.random_state & 0xFFFF)) & 0x7FFF
+        number = (rt.random_state if _is_old(rt) else (rt.random_state >> 16) ^ rt.random_state) & 0x7FFF
         if number != rt.random_last:
             rt.random_last = number
             return str(number)
+
+
+def _is_old(rt: Runtime) -> bool:
+    """Whether $BASH_COMPAT asks for the numbers of bash 5.0 and before."""
+    return (rt.values.get("BASH_COMPAT") or "99").replace(".", "", 1) <= "50"
 
 
 def _following(state: int) -> int:
@@ -127,6 +132,13 @@ def version() -> str:
     return f"{major}.{minor}.{patch}({build})-{status}"
 
 
+def _number_typed(rt: Runtime) -> str:
+    """At a prompt that of the next line, in a script that of the command itself."""
+    if rt.typed is None:
+        return "0"
+    return str(rt.typed.next_number() - (rt.history and not rt.interactive))
+
+
 def _set_options(rt: Runtime) -> str:
     from aish.lang import options
 
@@ -149,18 +161,23 @@ def _frames(rt: Runtime, of: Callable[[Frame], str], last: str | None) -> list[s
     return found
 
 
+def _has_file(rt: Runtime) -> bool:
+    """Whether the outermost frame is a script's: -c and stdin have none, as in bash."""
+    return not (rt.from_string or rt.from_stdin)
+
+
 def _functions(rt: Runtime) -> list[str]:
     if not any(frame[0] != "source" for frame in rt.frames):
         return []
-    return _frames(rt, lambda frame: frame[0], None if rt.from_string else "main")
+    return _frames(rt, lambda frame: frame[0], "main" if _has_file(rt) else None)
 
 
 def _lines(rt: Runtime) -> list[str]:
-    return _frames(rt, lambda frame: str(frame[2].line if frame[2] else 0), None if rt.from_string else "0")
+    return _frames(rt, lambda frame: str(frame[2].line if frame[2] else 0), "0" if _has_file(rt) else None)
 
 
 def _sources(rt: Runtime) -> list[str]:
-    return _frames(rt, lambda frame: frame[1], None if rt.from_string else rt.name)
+    return _frames(rt, lambda frame: frame[1], rt.name if _has_file(rt) else None)
 
 
 def _command(rt: Runtime) -> str:
@@ -187,7 +204,7 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "EPOCHREALTIME": _epoch_exact,
     "EPOCHSECONDS": _epoch,
     "EUID": lambda rt: str(os.geteuid()),
-    "HISTCMD": lambda rt: str(rt.typed.next_number() if rt.typed is not None else 0),
+    "HISTCMD": _number_typed,
     "HOSTNAME": lambda rt: os.uname().nodename,
     "HOSTTYPE": lambda rt: os.uname().machine,
     "LINENO": lambda rt: str(rt.at.line if rt.at else 0),

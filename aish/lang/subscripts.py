@@ -17,10 +17,15 @@ from aish.lang.variables import MOST_REFERENCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeVar
+
     from aish.lang.arrays import Array
     from aish.lang.compile_word import Text
     from aish.lang.runtime import Runtime
     from aish.lang.tree import Node
+
+    Found = TypeVar("Found")
 
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789 .,:;/+-%@*")
 _CACHE_SIZE = 500
@@ -99,27 +104,37 @@ def fetch_reference(rt: Runtime, name: str) -> str | None:
     if subscript is not None:
         return fetch_element(rt, final, subscript)
     if final in rt.vars.references:
-        return None if final != name else _beyond(rt, name)
+        return None if final != name else beyond(rt, name, lambda: rt.vars.get(name))
     return rt.vars.get(final)
 
 
-def _beyond(rt: Runtime, name: str) -> str | None:
-    """A local reference to its own name means the variable that it hides."""
-    if rt.vars.references[name] != name:
+def beyond(rt: Runtime, name: str, look: Callable[[], Found | None]) -> Found | None:
+    """What `look` sees where the reference `name` means its own name: a local one means the global variable that it
+    hides. None in another circle, and where nothing is hidden."""
+    if rt.vars.references.get(name) != name:
         return None
-    found: list[str | None] = []
-    rt.vars.globally(name, lambda: found.append(rt.vars.values.get(name)))
+    found: list[Found | None] = []
+
+    def act() -> None:
+        found.append(None if name in rt.vars.references else look())
+
+    rt.vars.globally(name, act)
     return found[0]
+
+
+def at_home(rt: Runtime, name: str, act: Callable[[], None]) -> None:
+    """Do `act` to the array that `name` is; where it is a local reference to its own name, to the global one."""
+    if rt.vars.references.get(name) == name:
+        rt.vars.globally(name, act)
+    else:
+        act()
 
 
 def store_reference(rt: Runtime, name: str, value: str, *, append: bool = False) -> None:
     """Assign to what `name` refers to; without a target yet, `value` names it."""
     variables = rt.vars
     if not variables.references[name]:
-        try:
-            refer(rt, name, value)
-        except CommandError as error:
-            rt.complain(error.message, hint=error.hint)
+        refer(rt, name, value)
         return
     final, subscript = resolve(rt, name)
     if subscript is not None:

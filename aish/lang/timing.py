@@ -33,9 +33,13 @@ def timed(src: Source, node: Time, tested: bool) -> Run:
             user_s = after.user - before.user + after.children_user - before.children_user
             system_s = after.system - before.system + after.children_system - before.children_system
             layout = _POSIX_FORMAT if posix else rt.values.get("TIMEFORMAT", _FORMAT)
-            text = figures(layout, time.monotonic() - began_s, user_s, system_s)
-            if text:
-                _tell(text)
+            try:
+                text = figures(layout, time.monotonic() - began_s, user_s, system_s)
+            except ValueError as error:
+                rt.complain(f"TIMEFORMAT: {error}")
+            else:
+                if text:
+                    _tell(text)
 
     return run
 
@@ -48,7 +52,9 @@ def _tell(text: str) -> None:
 
 
 def figures(layout: str, real_s: float, user_s: float, system_s: float) -> str:
-    """TIMEFORMAT filled in: %[digits][l]R, U and S are seconds (with l minutes, too), %P the share of a processor."""
+    """TIMEFORMAT filled in: %[digits][l]R, U and S are seconds (with l minutes, too), %P the share of a processor.
+
+    Raises ValueError for another letter."""
     found: list[str] = []
     seconds = {"R": real_s, "U": user_s, "S": system_s}
     pos, size = 0, len(layout)
@@ -58,7 +64,7 @@ def figures(layout: str, real_s: float, user_s: float, system_s: float) -> str:
         if char != "%" or pos == size:
             found.append(char)
             continue
-        digits, long = 3, False
+        begin, digits, long = pos, 3, False
         if "0" <= layout[pos] <= "9":
             digits = min(int(layout[pos]), 3)
             pos += 1
@@ -67,14 +73,14 @@ def figures(layout: str, real_s: float, user_s: float, system_s: float) -> str:
             pos += 1
         letter = layout[pos : pos + 1]
         pos += 1
-        if letter == "%":
+        if letter == "%" and pos == begin + 1:
             found.append("%")
-        elif letter == "P":
+        elif letter == "P" and pos == begin + 1:
             found.append(f"{100 * (user_s + system_s) / real_s if real_s else 0:.2f}")
         elif letter in seconds and letter:
             found.append(_seconds(seconds[letter], digits, long=long))
         else:
-            found.append("%" + letter)
+            raise ValueError(f"%{layout[begin:pos]}: no figure has this name")
     return "".join(found)
 
 

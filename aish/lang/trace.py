@@ -35,19 +35,20 @@ def trace(rt: Runtime, argv: list[str]) -> None:
             words.append(quoted_if_needed(word))
         else:
             words.append(word.name)  # type: ignore[attr-defined]
-            show(rt, _shown_list(rt, word))  # type: ignore[arg-type]
+            show_list(rt, word, argv)  # type: ignore[arg-type]
     show(rt, " ".join(words))
 
 
-def _shown_list(rt: Runtime, word: Compound) -> str:
-    """name=([key]=value value ..), expanded."""
+def show_list(rt: Runtime, word: Compound, argv: list[str]) -> None:
+    """name=([key]=value value ..), expanded: an argument of the command `argv`."""
     from aish.lang.arrays import Associative
 
+    associative = any(type(option) is str and option[:1] == "-" and "A" in option for option in argv)
     shown = []
-    for key_of, append, value in word.entries:
+    for key_of, append, value in word.entries(rt, associative):
         target = "" if key_of is None else f"[{single_quoted(str(key_of(rt, Associative())))}]{'+' * append}="
         shown.append(target + single_quoted(value))
-    return f"{word.name}{'+' * word.append}=({' '.join(shown)})"
+    show(rt, f"{word.name}{'+' * word.append}=({' '.join(shown)})")
 
 
 def shown_assignment(target: str, value: str) -> str:

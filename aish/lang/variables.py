@@ -139,7 +139,11 @@ class Variables(Scopes):
             from aish.lang import subscripts
 
             target, subscript = subscripts.resolve(self._rt, name)
-            return None if subscript is not None or target == name else self.array(target)
+            if subscript is not None:
+                return None
+            return (
+                subscripts.beyond(self._rt, name, lambda: self.array(name)) if target == name else self.array(target)
+            )
         if name in self.dynamic and name in DYNAMIC_LISTS:
             from aish.lang import special
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aish.lang.scanner import STRING, Scanner
-from aish.lang.text import from_byte, from_codepoint, is_name
+from aish.lang.text import decode, encode, from_byte, from_codepoint, is_name
 from aish.lang.tree import Assign, DoubleQuoted, Literal, Parameter, Quoted, Target, Tilde, Word
 
 TYPE_CHECKING = False
@@ -197,6 +197,9 @@ class Words(Scanner):
                 self.pos += 1
                 continue
             if char == "$":
+                if mode == IN_BRACES and self.char(1) == '"':  # $".." is ".."
+                    self.pos += 1
+                    continue
                 ansi = mode == IN_BRACES and not self.in_document and self.char(1) == "'"
                 part = self.ansi_quoted() if ansi else self.dollar(True)
             elif char == "`":
@@ -252,7 +255,10 @@ class Words(Scanner):
                 char = self._ansi_escape()
             found.append(char)
         self.mark(start, self.pos, STRING)
-        return Quoted(start, self.pos, "".join(found).partition("\0")[0])
+        text = "".join(found).partition("\0")[0]
+        if not text.isprintable():  # bytes that were written one by one may be characters together
+            text = decode(encode(text))
+        return Quoted(start, self.pos, text)
 
     def _ansi_escape(self) -> str:
         char = self.char()

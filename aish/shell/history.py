@@ -10,6 +10,7 @@ import os
 import time
 
 from aish.config import folders
+from aish.lang.text import decode, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ class History:
         """The number of the command that runs."""
         self._path = os.path.join(folders.state(), NAME)
         self._came = time.time()
+        self._text = False
+        self._written = 0
+        """Lines of ours that the text file has."""
         self.notice = ""
         """What is to be told before the next prompt."""
         self.unique: list[str] = []
@@ -47,6 +51,10 @@ class History:
         """Whether the file's lines have come, or will not."""
         if "HISTFILE" not in rt.values:
             rt.vars.set("HISTFILE", self._path)
+        self._text = not os.isatty(0) and self.on_disk and not self.is_own(rt.vars.get("HISTFILE") or "")
+        """Nobody sits there, and HISTFILE names a file: it has the lines, as with bash, and ours has not."""
+        if self._text:
+            self._load([(line, 0.0) for line in self._read_text()])
         self.known = not self.on_disk
         if self.on_disk:
             link.begin("history_notice", 5.0, self._notice)
@@ -73,9 +81,12 @@ class History:
         self._append(line, time.time())
 
     def new_lines(self) -> list[tuple[int, str, float]]:
-        """Those that were typed here."""
+        """Those that were typed here; with a text file, those of them that it has not got yet."""
         self.lines()  # their numbers depend on how many came before
-        return list(self._lines)
+        if not self._text:
+            return list(self._lines)
+        new, self._written = self._lines[self._written :], len(self._lines)
+        return new
 
     def is_own(self, path: str) -> bool:
         """Whether `path` is the file that the companion writes."""
@@ -94,6 +105,7 @@ class History:
         gone = [line for number, line, _ in self.lines() if first <= number <= last]
         kept = [item for item in self.lines() if not first <= item[0] <= last]
         self._loaded = []
+        self._written = max(0, self._written - len(gone))
         self._lines = [(number, line, when) for number, (_, line, when) in enumerate(kept, 1)]
         self.unique = [line for line in self.unique if line not in gone]
         if disk and self.on_disk and gone:
@@ -101,6 +113,8 @@ class History:
 
     def close(self) -> None:
         """The shell ends."""
+        if self._text:
+            self._write_text()
         self.link.close()
 
     # -------------------------------------------------------------------------------------- what is typed
@@ -150,7 +164,22 @@ class History:
     @property
     def on_disk(self) -> bool:
         """Unsetting HISTFILE keeps a shell's lines out of the file."""
-        return (self.rt.vars.get("HISTFILE") or "/dev/null") != "/dev/null"
+        return not self._text and (self.rt.vars.get("HISTFILE") or "/dev/null") != "/dev/null"
+
+    def _read_text(self) -> list[str]:
+        try:
+            with open(self.rt.vars.get("HISTFILE") or "/dev/null", "rb") as file:
+                return [line for line in decode(file.read()).split("\n") if line]
+        except OSError:
+            return []  # it is not there yet
+
+    def _write_text(self) -> None:
+        """What is new to the file that HISTFILE names now."""
+        try:
+            with open(self.rt.vars.get("HISTFILE") or "/dev/null", "ab") as file:
+                file.write(encode("".join([line + "\n" for _, line, _ in self.new_lines()])))
+        except OSError as error:
+            self.rt.complain(f"HISTFILE: {error.strerror}")
 
     def renew(self) -> None:
         """Have the lines of all shells looked up, for the next prompt."""

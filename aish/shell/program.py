@@ -43,6 +43,8 @@ class Arguments:
         self.config = self.editing = self.profile = True
         self.rc: str | None = None
         """A start-up file in place of config.aish."""
+        self.listing: list[str] = []
+        """The command for what -O and +O ask for without a name."""
         self.operands: list[str] = []
 
 
@@ -74,6 +76,8 @@ def parse_arguments(argv: list[str]) -> Arguments:
                     raise CommandError(f"{word}: an option's name expected", status=2)
                 found.names.append((options.attribute(argv[at]), word[0] == "-"))
                 at += 1
+            elif letter == "O" and at >= len(argv):
+                found.listing = ["shopt"] if word[0] == "-" else ["shopt", "-p"]
             elif letter == "O":
                 found.shopts.append((_shopt(argv, at), word[0] == "-"))
                 at += 1
@@ -89,8 +93,8 @@ def _shopt(argv: list[str], at: int) -> str:
     """The word behind -O."""
     from aish.lang.shopts import NAMES
 
-    if at >= len(argv) or argv[at] not in NAMES:
-        raise CommandError(f"-O: {argv[at] if at < len(argv) else 'an option'}: no such option", status=2)
+    if argv[at] not in NAMES:
+        raise CommandError(f"-O: {argv[at]}: no such option", status=2)
     return argv[at]
 
 
@@ -172,6 +176,11 @@ def environment() -> dict[str, str]:
                     del found["LC_CTYPE"]
         except OSError:
             pass  # no /proc: keep it, it does little harm
+    handed = found.pop("AISH_FOREIGN", None)
+    if handed:
+        from aish.lang.inherited import unpacked
+
+        found |= unpacked(handed)
     return found
 
 
@@ -205,6 +214,10 @@ def _start(rt: Runtime, host: ShellHost, found: Arguments, given: dict[str, str]
     if found.login:
         rt.shopt.add("login_shell")
     true_folder(rt)
+    if found.listing:
+        from aish.lang.invocation import invoke
+
+        invoke(rt, found.listing)
     if found.command:
         return _command(rt, found)
     rt.params = found.operands
@@ -253,6 +266,8 @@ def _command(rt: Runtime, found: Arguments) -> int:
     if found.interactive:
         from aish.shell.session import prepare
 
+        rt.values.setdefault("PS1", "\\s-\\v\\$ ")
+        rt.values.setdefault("PS2", "> ")
         prepare(rt, config=found.config, rc=found.rc)
     _start_files(rt, found)
     return run_source(rt, Source("-c", text), main=True, last=not found.interactive)

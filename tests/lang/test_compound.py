@@ -203,7 +203,10 @@ def test_figures_of_time() -> None:
     assert figures("%P", 2.0, 1.0, 0.5) == "75.00"
     assert figures("", 1, 1, 1) == ""
     assert figures("50%", 1, 1, 1) == "50%"
-    assert figures("%x %9R", 1, 1, 1) == "%x 1.000"
+    assert figures("%9R", 1, 1, 1) == "1.000"
+    for wrong in ("%x %9R", "%3%", "%lP"):  # as in bash
+        with pytest.raises(ValueError, match="no figure has this name"):
+            figures(wrong, 1, 1, 1)
 
 
 def test_time_tells_of_a_pipeline_however_it_ends(aish: Aish) -> None:

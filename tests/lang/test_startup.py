@@ -171,3 +171,12 @@ def test_environment_is_handed_on(aish: Aish) -> None:
 
 def test_false_pwd_is_not_believed(aish: Aish) -> None:
     assert aish('echo "$PWD"', env=aish.environment | {"PWD": "/"}).out == f"{aish.folder}\n"
+
+
+def test_an_option_of_shopt_without_a_name_lists_them(aish: Aish) -> None:
+    """-O and +O, which were an error: then what is on stdin is run."""
+    shown = aish.run(["-O"], input=b"echo here\n")
+    assert shown.out.startswith("autocd         \toff\n")
+    assert shown.out.endswith("\nhere\n")
+    assert aish.run(["+O"]).out == aish("shopt -p").out
+    assert aish.run(["-O", "nosuch", "-c", ":"]).status == 2

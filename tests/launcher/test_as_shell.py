@@ -122,3 +122,9 @@ def test_tmux(installed: Installed, tmp_path: Path) -> None:
         assert "m" in reader.stdout.split()[1], "job control"
     finally:
         installed.run(*tmux, "kill-server", env=env)
+
+
+def test_another_shell_of_ours_gets_what_dash_would_drop(installed: Installed) -> None:
+    """Exported functions: where /bin/sh is dash, it keeps what is no variable's name from the launcher."""
+    script = 'f() { echo "in  f $1\n"; }; export -f f; "$0" -c \'f é; env | grep -c AISH_FOREIGN; :\''
+    assert installed.out("-c", script, installed.program) == "in  f é\n\n0\n"

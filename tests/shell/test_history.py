@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,7 @@ from aish.shell.companion.answers import Answers
 from aish.shell.companion.link import Link
 from aish.shell.companion.work import serve
 from aish.shell.history import History
+from tests.lang.conftest import SHELL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -129,3 +132,25 @@ def test_an_emptied_list_leaves_the_file(shells: Callable[..., History]) -> None
     assert first.lines() == []
     first.close()
     assert typed(shells()) == ["one"]
+
+
+def test_a_text_file_named_by_histfile_where_nobody_types(tmp_path: Path) -> None:
+    """`aish -i <script`: read at the start, appended to at the end, as bash has it, and ours gets nothing."""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
+    (tmp_path / "hf").write_text("old\n")
+    script = "history\nHISTFILE=other\necho x\nhistory -a\ncat other\nhistory -w third\necho y\n"
+    done = subprocess.run(
+        [*SHELL, "--norc", "-i"],
+        input=script,
+        env=environ | {"HISTFILE": "hf"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "    1  old\n    2  history\nx\nhistory\nHISTFILE=other\necho x\nhistory -a\ny\n", (
+        done.stderr
+    )
+    assert (tmp_path / "hf").read_text() == "old\n"
+    assert (tmp_path / "third").read_text().endswith("cat other\nhistory -w third\n")
+    assert (tmp_path / "other").read_text() == "history\nHISTFILE=other\necho x\nhistory -a\necho y\n"

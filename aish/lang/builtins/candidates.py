@@ -6,7 +6,6 @@ import os
 
 from aish.lang import builtins, lookup, options, shopts, signals
 from aish.lang.pattern import compiled, escape
-from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +13,12 @@ if TYPE_CHECKING:
 
     from aish.lang.builtins.completion import Spec
     from aish.lang.runtime import Runtime
+
+_KEYWORDS = (
+    "if", "then", "else", "elif", "fi", "case", "esac", "for", "select", "while", "until", "do", "done", "in",
+    "function", "time", "{", "}", "!", "[[", "]]", "coproc",
+)  # fmt: skip
+"""In bash's order."""
 
 
 def candidates(rt: Runtime, spec: Spec, word: str, asked: tuple[str, str, str] | None = None) -> list[str]:
@@ -136,7 +141,7 @@ def _command_names(rt: Runtime, action: str) -> list[str]:
         case "disabled":
             return sorted(rt.disabled)
         case "keyword":
-            return sorted(RESERVED)
+            return [*_KEYWORDS]
         case "command":
             return _commands(rt)
         case _:
@@ -162,7 +167,7 @@ def _system_names(action: str) -> list[str]:
 
 
 def _commands(rt: Runtime) -> list[str]:
-    found = [*sorted(rt.aliases), *sorted(RESERVED), *sorted(rt.functions), *sorted(builtins.TOPIC_OF)]
+    found = [*sorted(rt.aliases), *_KEYWORDS, *sorted(rt.functions), *sorted(builtins.TOPIC_OF)]
     for folder in rt.values.get("PATH", "").split(":"):
         try:
             names = os.listdir(folder or ".")

@@ -203,11 +203,13 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
         _local_options(rt)
         return
     from aish.lang import subscripts
+    from aish.lang.compile_array import is_associative
 
     found: list[Entry] | None = None
     if type(operand) is not str:
         compound: Compound = operand  # type: ignore[assignment]
-        target, append, value, found = compound.name, compound.append, "", compound.entries
+        target, append, value = compound.name, compound.append, ""
+        found = compound.entries(rt, "A" in wanted.on or is_associative(rt, target))
         assigns = True
     else:
         target, equals, value = _parted(operand)
@@ -223,7 +225,7 @@ def _one(rt: Runtime, wanted: _Request, operand: str) -> None:
     if found is None and assigns and subscript is None:
         found = _list_in_text(rt, wanted, name, value)
     if "n" in wanted.on or ("n" in wanted.off and name in rt.vars.references):
-        _reference(rt, wanted, name, value if assigns else None)
+        _reference(rt, wanted, name, value if assigns else None, compound=found is not None)
         return
 
     def act() -> None:
@@ -263,7 +265,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
     if not (wanted.on & {"a", "A"} or name in rt.vars.arrays) or "n" in wanted.on:
         return None
     from aish.lang import subscripts
-    from aish.lang.compile_array import entries
+    from aish.lang.compile_array import entries, is_associative
     from aish.lang.parser import Parser
     from aish.lang.source import ParseError, Source
     from aish.lang.tree import Simple
@@ -278,7 +280,7 @@ def _list_in_text(rt: Runtime, wanted: _Request, name: str, value: str) -> list[
         return None
     if any(subscripts.runs(part) for part in _inner(item.assigns[0].value)):
         raise CommandError(f"{name}: a command substitution in a list that is text is not run")
-    return entries(source, item.assigns[0])(rt)
+    return entries(source, item.assigns[0])(rt, "A" in wanted.on or is_associative(rt, name))
 
 
 def _inner(value: Word) -> list[Node]:
@@ -316,7 +318,7 @@ def _local_options(rt: Runtime) -> None:
     scope.setdefault("-", {name: is_on(rt, name) for name in NAMES})
 
 
-def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> None:
+def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None, *, compound: bool) -> None:
     """declare -n and +n."""
     from aish.lang import subscripts
 
@@ -330,8 +332,12 @@ def _reference(rt: Runtime, wanted: _Request, name: str, value: str | None) -> N
     def act() -> None:
         if value is None and name in variables.references:
             return
-        if name in variables.arrays:
+        if compound or name in variables.arrays:
             raise CommandError(f"{name}: an array cannot be a reference")
+        if value == "":
+            raise CommandError(
+                f"{name}: a reference refers to a variable", hint="without a = it may be given one later"
+            )
         target = value if value is not None else variables.values.get(name, "")
         subscripts.refer(rt, name, target)
         if "x" in wanted.on:

@@ -49,29 +49,61 @@ def synopsis(name: str) -> tuple[str, str]:
     return text[:end], text[end + 2 : end + 3].upper() + text[end + 3 :]
 
 
+KEYWORDS = {
+    "!": ("! pipeline", "Succeed where the pipeline fails, and the other way round."),
+    "%": ("job_spec [&]", "Resume a job, in the foreground or (with &) in the background."),
+    "(( ... ))": ("(( expression ))", "Evaluate arithmetic: success where it is not 0."),
+    "[[ ... ]]": ("[[ expression ]]", "Test strings, numbers, patterns and files."),
+    "case": (
+        "case word in [pattern [| pattern]...) commands ;;]... esac",
+        "Run what the first matching pattern has.",
+    ),
+    "coproc": ("coproc [name] command [redirections]", "Run a command beside the shell, with pipes to and from it."),
+    "for": ("for name [in words ... ] ; do commands; done", "Run commands for each word."),
+    "for ((": ("for (( exp1; exp2; exp3 )); do commands; done", "Run commands while an expression is not 0."),
+    "function": ("function name { commands ; } or name () { commands ; }", "Define a function."),
+    "if": (
+        "if commands; then commands; [ elif commands; then commands; ]... [ else commands; ] fi",
+        "Run commands where others succeed.",
+    ),
+    "select": ("select name [in words ... ;] do commands; done", "Run commands for what is chosen from a menu."),
+    "time": ("time [-p] pipeline", "Say how long a pipeline takes."),
+    "until": ("until commands; do commands; done", "Run commands until others succeed."),
+    "variables": ("variables - names and meanings of some shell variables", "See docs/reference/variables.md."),
+    "while": ("while commands; do commands; done", "Run commands as long as others succeed."),
+    "{ ... }": ("{ commands ; }", "Run commands as one."),
+}
+"""What `help` knows beside built-ins, as `synopsis` has it."""
+
+
 def help_(rt: Runtime, argv: list[str]) -> int:
-    """help [-dms] [pattern ...]: what built-ins do, and how they are called."""
+    """help [-dms] [pattern ...]: what built-ins and keywords do, and how they are written."""
     options, patterns = with_values(argv, "dms")
     flags = {letter for letter, _ in options}
+    topics = sorted([*builtins.TOPIC_OF, *KEYWORDS])
     if not patterns:
-        rt.write("".join([f"{synopsis(name)[0]}\n" for name in sorted(builtins.TOPIC_OF)]))
+        rt.write("".join([f"{_known(name)[0]}\n" for name in sorted(builtins.TOPIC_OF)]))
         return 0
     from aish.lang.pattern import compiled
 
     status = 0
     for pattern in patterns:
-        found = [name for name in sorted(builtins.TOPIC_OF) if compiled(pattern).matches(name)]
-        found = found or [name for name in sorted(builtins.TOPIC_OF) if name.startswith(pattern)]
+        found = [name for name in topics if compiled(pattern).matches(name)]
+        found = found or [name for name in topics if name.startswith(pattern)]
         if not found:
-            rt.complain(f"help: {pattern}: no built-in has that name", hint="help lists them")
+            rt.complain(f"help: {pattern}: no built-in or keyword has that name", hint="help lists them")
             status = 1
         for name in found:
             rt.write(_text(name, flags))
     return status
 
 
+def _known(name: str) -> tuple[str, str]:
+    return KEYWORDS.get(name) or synopsis(name)
+
+
 def _text(name: str, flags: set[str]) -> str:
-    how, what = synopsis(name)
+    how, what = _known(name)
     if "s" in flags:
         return f"{name}: {how}\n"
     if "d" in flags:
@@ -86,7 +118,7 @@ def caller(rt: Runtime, argv: list[str]) -> int:
         raise CommandError(f"{words[0]}: a number expected", status=2)
     lines, names, files = (rt.vars.elements(name) for name in ("BASH_LINENO", "FUNCNAME", "BASH_SOURCE"))
     if not names and not words and len(lines) == 1:
-        rt.write("0 NULL\n")
+        rt.write(f"{lines[0]} NULL\n")
         return 0
     at = saturated(words[0]) if words else 0
     if not names or at >= len(lines) or (words and at + 1 >= len(names)):

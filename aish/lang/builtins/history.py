@@ -1,4 +1,4 @@
-"""history fc: what was typed at a prompt. A script has no history."""
+"""history fc: what was typed at a prompt. A script has a history of its own, in memory."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from aish.lang.text import decode, encode
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
+    from aish.lang.host import History
     from aish.lang.runtime import Runtime
 
     Lines = list[tuple[int, str, float]]
@@ -43,30 +44,44 @@ def _letters(argv: list[str], known: str) -> tuple[dict[str, str], list[str]]:
 def history(rt: Runtime, argv: list[str]) -> int:
     """history [n]; history -c; history -d n[-m]; history -anrw [file]; history -ps word ...: typed lines."""
     flags, words = _letters(argv, "cd:anrwps")
+    typed = _typed(rt)
     if "p" in flags:
         from aish.lang.history_words import expand
 
-        lines = rt.typed.lines()[:-1] if rt.typed is not None else []  # the last one is this very command
+        lines = _before(rt, typed)
+        if rt.history and not rt.interactive:
+            typed.delete(len(lines) + 1, len(lines) + 1)  # as in bash, which does not list this command
         rt.write("".join([expand(word, lines).text + "\n" for word in words]))
         return 0
-    if rt.typed is None:
-        if not flags:
-            _list(rt, [], words)
-        return 0
-    lines = rt.typed.lines()
+    lines = typed.lines()
     if "c" in flags:
-        rt.typed.delete(1, lines[-1][0] if lines else 0, disk=False)
+        typed.delete(1, lines[-1][0] if lines else 0, disk=False)
     elif "d" in flags:
         first, last = _range(flags["d"], lines)
-        rt.typed.delete(first, last)
+        typed.delete(first, last)
     elif "s" in flags:
         if words:
-            rt.typed.replace_last(" ".join(words))
+            typed.replace_last(" ".join(words))
     elif set(flags) & set("anrw"):
-        _with_file(rt, flags, words)
+        _with_file(rt, typed, flags, words)
     else:
         _list(rt, lines, words)
     return 0
+
+
+def _typed(rt: Runtime) -> History:
+    """What was typed at the prompt, or what a script put into its history."""
+    if rt.typed is not None:
+        return rt.typed
+    from aish.lang import script_history
+
+    return script_history.of(rt)
+
+
+def _before(rt: Runtime, typed: History) -> Lines:
+    """The lines before the command that is being run, which is the last one where commands are recorded."""
+    lines = typed.lines()
+    return lines[:-1] if rt.history or rt.interactive else lines
 
 
 def _range(text: str, lines: Lines) -> tuple[int, int]:
@@ -104,11 +119,10 @@ def _time(form: str, when: float) -> str:
     return time.strftime(form, time.localtime(when))
 
 
-def _with_file(rt: Runtime, flags: dict[str, str], words: list[str]) -> None:
+def _with_file(rt: Runtime, typed: History, flags: dict[str, str], words: list[str]) -> None:
     """-w and -a write, -r and -n read a text file, a line each."""
-    assert rt.typed is not None
     path = words[0] if words else rt.vars.get("HISTFILE") or ""
-    if not words and rt.typed.is_own(path):
+    if not words and typed.is_own(path):
         return  # it is always written
     if not path:
         raise CommandError("a file expected", hint="HISTFILE is not set")
@@ -117,13 +131,14 @@ def _with_file(rt: Runtime, flags: dict[str, str], words: list[str]) -> None:
             with open(path, "rb") as file:
                 for line in decode(file.read()).split("\n"):
                     if line and not (line[0] == "#" and line[1:].isdecimal()):
-                        rt.typed.add(line)
+                        typed.add(line)
             return
-        lines = rt.typed.lines() if "w" in flags else rt.typed.new_lines()
+        lines = typed.lines() if "w" in flags else typed.new_lines()
         mode = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if "w" in flags else os.O_APPEND)
         fd = os.open(path, mode, 0o600)
         with open(fd, "wb") as out:
             out.write(encode("".join([line + "\n" for _, line, _ in lines])))
+        typed.new_lines()  # they are written
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
 
@@ -134,12 +149,10 @@ def _with_file(rt: Runtime, flags: dict[str, str], words: list[str]) -> None:
 def fc(rt: Runtime, argv: list[str]) -> int:
     """fc [-e editor] [-lnr] [first] [last]; fc -s [old=new] [first]: typed lines, edited and run again."""
     flags, words = _letters(argv, "e:lnrs")
-    if rt.typed is None:
+    lines = _before(rt, _typed(rt))
+    if not lines:
         if words and not rt.interactive:
             raise CommandError("no line was typed in this shell")
-        return 0
-    lines = rt.typed.lines()[:-1]  # the last one is this very command
-    if not lines:
         return 0
     if "s" in flags or flags.get("e") == "-":
         return _again(rt, lines, words)
@@ -208,9 +221,9 @@ def _run(rt: Runtime, text: str) -> int:
     """Show a line, put it into the history in the place of `fc`, and run it."""
     from aish.lang.evaluate import run_text
 
-    assert rt.typed is not None
     rt.prompt(text + "\n")
-    rt.typed.replace_last(text)
+    if rt.history or rt.interactive:
+        _typed(rt).replace_last(text)
     return run_text(rt, text + "\n", "fc")
 
 

@@ -175,7 +175,9 @@ def _job_or_pid(rt: Runtime, word: str) -> Job:
 
 def suspend(rt: Runtime, argv: list[str]) -> int:
     """suspend [-f]: stop this shell until it gets SIGCONT."""
-    flags, _ = letters(argv, "f")
+    flags, words = letters(argv, "f")
+    if words:
+        raise CommandError("too many arguments", status=2)
     if "f" not in flags and (not rt.monitor or "login_shell" in rt.shopt):
         raise CommandError("no job control here, or a login shell", hint="-f does it all the same")
     os.kill(os.getpid(), signals.SIGSTOP)
