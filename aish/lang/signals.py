@@ -330,6 +330,11 @@ class Signals:
             self.mode = RUNNING
             raise Interrupted(SIGINT)
 
+    def missed(self) -> bool:
+        """Whether Ctrl-C came before the shell's foreground processes were there, or had the terminal: they know
+        nothing of it."""
+        return self.rt.lasting and SIGINT in self.arrived and not self.traps.get(SIGINT)
+
     def waited(self, killed_by: int, *, apart: bool = False) -> None:
         """A foreground program ended, killed by signal `killed_by` or 0. Raises Interrupted where the SIGINT
         that the shell got meanwhile was meant for both; or (`apart`: the program is in another group, and no key

@@ -182,6 +182,8 @@ def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
     reader.begins(text)
     begin = time.monotonic()
     try:
+        if rt.pending:
+            rt.signals.poll()  # Ctrl-C behind Enter is for the command
         run_line(rt, text)
     except Exit as error:
         rt.status = error.status

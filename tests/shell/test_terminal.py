@@ -145,6 +145,20 @@ def test_ctrl_c_ends_read_and_wait(terminal: Terminal) -> None:
     terminal.run("kill %1; wait")
 
 
+@pytest.mark.parametrize(
+    "line", ["sleep 1000 | cat", "x=$(sleep 1000); echo no", "for i in 1 2 3; do sleep 1000; done"]
+)
+def test_ctrl_c_that_comes_before_the_program_is_not_lost(line: str, terminal: Terminal) -> None:
+    """Behind Enter, before there are processes that have the terminal: they never heard of it, and went on."""
+    for hundreds_of_us in range(0, 200, 10):
+        terminal.type(line + "\r")
+        terminal._taken()
+        time.sleep(hundreds_of_us / 10_000)  # the fault is in moments that nothing tells of
+        terminal.type("\x03")
+        terminal.at_prompt()
+        assert terminal.group() == terminal.child.pid
+
+
 def test_ctrl_backslash_kills_the_program(terminal: Terminal) -> None:
     terminal.start("sleep 1000")
     terminal.type("\x1c")
