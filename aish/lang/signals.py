@@ -351,6 +351,10 @@ class Signals:
             signo = self.arrived.pop(0)
             action = self.traps.get(signo)
             if action:
+                if signo == SIGWINCH and self.rt.interactive:
+                    from aish.lang import terminal_size
+
+                    terminal_size.look(self.rt)  # what the action is about
                 self.rt.run_trap(action, signo)
             elif action is None:
                 self.rt.pending = bool(self.arrived)

@@ -6,14 +6,14 @@ import os
 import time
 
 from aish.error import AishError
-from aish.lang import options
+from aish.lang import options, terminal_size
 from aish.lang.control import CommandError, Exit, Interrupted
 from aish.lang.ending import last_word
 from aish.lang.evaluate import run_line, run_source, run_text
 from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
 from aish.lang.source import Source
-from aish.shell import short_forms, terminal_size
+from aish.shell import short_forms
 from aish.shell.companion.link import Link
 from aish.shell.history import History
 from aish.shell.leaving import IdleError, Leaving, terminal_is_gone
