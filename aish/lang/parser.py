@@ -34,6 +34,7 @@ from aish.lang.words import RESERVED, argument_tildes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import NoReturn
 
     from aish.lang.tree import Assign, Node
@@ -443,12 +444,20 @@ MAX_ERRORS = 100
 """After so many the text is no shell script, and nobody reads on."""
 
 
-def parse(text: str, name: str = "-", *, posix: bool = False, extended: bool = False) -> Script:
+def parse(
+    text: str,
+    name: str = "-",
+    *,
+    posix: bool = False,
+    extended: bool = False,
+    aliases: Mapping[str, str] | None = None,
+) -> Script:
     """The whole of `text`, with the errors in it (at most MAX_ERRORS). Never raises for any text. `extended`: as
-    under `shopt -s extglob`."""
+    under `shopt -s extglob`; `aliases`: as they are where it will run, None for the text as it stands."""
     source = Source(name, text)
     parser = Parser(source, posix=posix)
     parser.extended = extended
+    parser.aliases = aliases
     script = Script(source)
     parser.marks = script.marks
     while True:
@@ -456,7 +465,7 @@ def parse(text: str, name: str = "-", *, posix: bool = False, extended: bool = F
             command = parser.next()
         except ParseError as error:
             script.errors.append(error)
-            if error.incomplete or error.end >= len(text):
+            if error.incomplete or error.end >= len(source.text):
                 script.incomplete = True
             if len(script.errors) >= MAX_ERRORS:
                 break

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from aish.lang.runtime import Runtime
 
+SEEN = "fg:ansidefault"
+"""A blank that has a colour is written, and not stepped over: programs that wait for a prompt find all of it."""
+
 
 class Editor:
     """One, for as many lines as are wanted. `prompts` gives the prompt of a row on paper; `input` and `output` are

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.application import get_app
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import EditingMode
-from prompt_toolkit.formatted_text import ANSI
+from prompt_toolkit.formatted_text import ANSI, to_formatted_text
 
 from aish.lang.control import CommandError
 from aish.shell.bound_keys import Pressed, bound
-from aish.shell.editor import Editor
+from aish.shell.editor import SEEN, Editor
 
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
@@ -32,7 +32,7 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
         rt,
         lambda row: prompt,
         goes_on=True,
-        message=ANSI(prompt),
+        message=to_formatted_text(ANSI(prompt), style=SEEN),
         key_bindings=bound(rt, None),
         editing_mode=EditingMode.VI if rt.vi else EditingMode.EMACS,
     )

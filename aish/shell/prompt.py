@@ -27,7 +27,7 @@ from aish.lang.control import Interrupted, Unwind
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, SIGWINCH, Section
 from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
-from aish.shell.editor import Editor
+from aish.shell.editor import SEEN, Editor
 from aish.shell.glance import Glance
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 
 PLAIN_PS1 = "\\w \\$ "
 """PS1 where nobody has set it: the prompt of our own stands in its place."""
-_SEEN = "fg:ansidefault"
-"""A blank that has a colour is written, and not stepped over: programs that wait for a prompt find all of it."""
 _ESCAPE_S = 0.1
 """An Escape that nothing follows for so long is the key itself."""
 _CHECK_S = 0.5
@@ -255,7 +253,7 @@ class Prompt:
             shown: AnyFormattedText = merge_formatted_text([ANSI(for_toolkit(self._prefix)), own])
         else:
             shown = ANSI(for_toolkit(self._first))
-        fragments = list(to_formatted_text(shown, style=_SEEN))
+        fragments = list(to_formatted_text(shown, style=SEEN))
         if not self.marks:
             return fragments
         end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
@@ -279,8 +277,8 @@ class Prompt:
             return ""  # a long line goes on as a terminal shows it
         text = self.rt.vars.get("PS2") or ""
         if text == "> ":
-            return [(_SEEN, text.rjust(width))]
-        return to_formatted_text(ANSI(for_toolkit(self._second(number))), style=_SEEN)
+            return [(SEEN, text.rjust(width))]
+        return to_formatted_text(ANSI(for_toolkit(self._second(number))), style=SEEN)
 
     # ---------------------------------------------------------------------------------------- the loop
 
@@ -328,7 +326,7 @@ class Prompt:
         app = get_app()
         if not app.is_running or app.is_done:
             return
-        if signo == SIGHUP:
+        if signo == SIGHUP and not self.rt.signals.traps.get(SIGHUP):
             app.exit(exception=Interrupted(SIGHUP))
         elif signo == SIGCHLD and not self.rt.signals.traps.get(SIGCHLD):
             if self.rt.jobs.has_news():

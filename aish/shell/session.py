@@ -57,7 +57,8 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     rt.signals.be_interactive()
     _read_inputrc(rt)
     if rc is not None:
-        source_file(rt, rc)
+        if config:
+            source_file(rt, rc)
         return
     source_named(rt, "ENV")
     if config and not rt.posix:

@@ -478,3 +478,28 @@ def test_read_e_goes_on_behind_a_trap_for_ctrl_c(terminal: Terminal) -> None:
     terminal.expect("caught")
     terminal.type("two\r")
     terminal.expect("got onetwo\r\n")
+
+
+def test_an_alias_that_begins_a_compound_command_goes_on(terminal: Terminal) -> None:
+    """The line was taken as it stood for whole, and then refused."""
+    terminal.run("alias when='if true; then'")
+    terminal.type("when\r")
+    terminal.child.expect_exact("MORE> ")
+    terminal.type("echo in''side; fi\r")
+    terminal.expect("inside\r\n")
+
+
+def test_a_trap_for_hangups_at_the_prompt_runs(terminal: Terminal) -> None:
+    """The shell ended without it."""
+    terminal.run("trap 'echo hung u''p' HUP")
+    os.kill(terminal.child.pid, signal.SIGHUP)
+    terminal.expect("hung up")
+    terminal.type("echo sti''ll\r")
+    terminal.expect("still\r\n")
+
+
+def test_norc_is_stronger_than_rcfile(tmp_path: Path, open_terminal: Callable[..., Terminal]) -> None:
+    """As in bash."""
+    (tmp_path / "rc").write_text("mine=read\n")
+    terminal = open_terminal("dumb", "--norc", "--rcfile", str(tmp_path / "rc"), "-i")
+    assert "=unread=" in terminal.run("echo =${mine-unread}=")
