@@ -136,7 +136,7 @@ class _Stages:
             raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
         finally:
             if gate is not None:
-                gate.open(job, foreground=foreground)
+                gate.open(rt, job, foreground=foreground)
             for open_edge in edges.values():
                 open_edge.close()
         return job, before
@@ -213,10 +213,12 @@ class _Gate:
         os.read(self.read, 1)
         os.close(self.read)
 
-    def open(self, job: Job, *, foreground: bool) -> None:
+    def open(self, rt: Runtime, job: Job, *, foreground: bool) -> None:
         """In the shell."""
         if foreground and self.terminal is not None and job.pgid:
             self.terminal.give(job.pgid)
+            if rt.pending and rt.signals.missed():
+                rt.jobs.signal(job, signals.SIGINT)
         os.close(self.read)
         os.close(self.write)
 

@@ -231,6 +231,8 @@ def fork(
             pass  # the child did it itself and has called exec since
         if foreground and rt.jobs.terminal is not None:
             rt.jobs.terminal.give(job.pgid)
+    if foreground and rt.pending and rt.signals.missed():
+        os.kill(pid, signals.SIGINT)
     return pid
 
 

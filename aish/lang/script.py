@@ -7,6 +7,8 @@ from aish.lang.source import ParseError, Source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from aish.lang.tree import Sequence
 
 MAX_ERRORS = 100
@@ -26,12 +28,20 @@ class Script:
         self.marks: list[tuple[int, int, str]] = []
 
 
-def parse(text: str, name: str = "-", *, posix: bool = False, extended: bool = False) -> Script:
+def parse(
+    text: str,
+    name: str = "-",
+    *,
+    posix: bool = False,
+    extended: bool = False,
+    aliases: Mapping[str, str] | None = None,
+) -> Script:
     """The whole of `text`, with the errors in it (at most MAX_ERRORS). Never raises for any text. `extended`: as
-    under `shopt -s extglob`."""
+    under `shopt -s extglob`; `aliases`: as they are where it will run, None for the text as it stands."""
     source = Source(name, text)
     parser = Parser(source, posix=posix)
     parser.extended = extended
+    parser.aliases = aliases
     script = Script(source)
     parser.marks = script.marks
     while True:
@@ -39,7 +49,7 @@ def parse(text: str, name: str = "-", *, posix: bool = False, extended: bool = F
             command = parser.next()
         except ParseError as error:
             script.errors.append(error)
-            if error.incomplete or error.end >= len(text):
+            if error.incomplete or error.end >= len(source.text):
                 script.incomplete = True
             if len(script.errors) >= MAX_ERRORS:
                 break

@@ -330,6 +330,11 @@ class Signals:
             self.mode = RUNNING
             raise Interrupted(SIGINT)
 
+    def missed(self) -> bool:
+        """Whether Ctrl-C came before the shell's foreground processes were there, or had the terminal: they know
+        nothing of it."""
+        return self.rt.lasting and SIGINT in self.arrived and not self.traps.get(SIGINT)
+
     def waited(self, killed_by: int, *, apart: bool = False) -> None:
         """A foreground program ended, killed by signal `killed_by` or 0. Raises Interrupted where the SIGINT
         that the shell got meanwhile was meant for both; or (`apart`: the program is in another group, and no key
@@ -346,6 +351,10 @@ class Signals:
             signo = self.arrived.pop(0)
             action = self.traps.get(signo)
             if action:
+                if signo == SIGWINCH and self.rt.interactive:
+                    from aish.lang import terminal_size
+
+                    terminal_size.look(self.rt)  # what the action is about
                 self.rt.run_trap(action, signo)
             elif action is None:
                 self.rt.pending = bool(self.arrived)

@@ -90,7 +90,7 @@ class Glance:
         sign = "#" if os.geteuid() == 0 else "$"
         if status:
             found += [("", " "), ("class:aish.bad", str(status))]
-        return [*found, ("", " "), ("class:aish.bad" if status else "class:aish.good", sign), ("", " ")]
+        return [*found, ("", " "), ("class:aish.bad" if status else "class:aish.good", f"{sign} ")]
 
     def _place(self) -> Parts:
         text = printable(short_folder(self.rt))

@@ -28,6 +28,8 @@ def keyboard() -> Input | None:
     return LineInput(sys.stdin) if sys.stdin.isatty() else None
 
 
+_CC = 6
+"""Where the special characters are among a terminal's modes."""
 _SILENCE_MS = 500
 """So long may a terminal far away take to send more of what is pasted."""
 
@@ -35,7 +37,17 @@ _SILENCE_MS = 500
 class _Keys(raw_mode):
     """Keys as they come, but for those that mean signals: a Ctrl-C that is typed while the terminal passes from the
     editor to a command reaches whoever has it then. Enter is a new line, as for commands: what is typed ahead while
-    a line is edited ends as one for them, too."""
+    a line is edited ends as one for them, too. A read finds what is there, or nothing: a Ctrl-C that comes between
+    looking and reading has the terminal drop what was typed, and nobody would hear of it before the next key."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        try:
+            modes = termios.tcgetattr(self.fileno)
+            modes[_CC][termios.VMIN] = 0
+            termios.tcsetattr(self.fileno, termios.TCSANOW, modes)
+        except termios.error:
+            pass  # hung up: reading will say so
 
     @classmethod
     def _patch_iflag(cls, attrs: int) -> int:
@@ -87,12 +99,13 @@ class _LineReader(PosixStdinReader):
         self._tail = b""
 
     def _byte(self) -> bytes:
-        """The next one; none at the end of the input."""
+        """The next one; none at the end of the input, or where Ctrl-C has taken it away."""
         try:
             byte = os.read(self.stdin_fd, 1)
-        except OSError:
-            byte = b""
-        self.closed = not byte
+            if not byte:
+                termios.tcgetattr(self.stdin_fd)
+        except (OSError, termios.error):
+            byte, self.closed = b"", True
         self._tail = (self._tail + byte)[-len(_PASTE_BEGINS) :]
         if self._tail in (_PASTE_BEGINS, _PASTE_ENDS):
             self._pasting = self._tail == _PASTE_BEGINS
@@ -103,6 +116,8 @@ class _LineReader(PosixStdinReader):
         data = bytearray()
         while not self.closed and not self.held() and self._poll.poll(0):
             byte = self._byte()
+            if not byte:
+                break
             data += b"\r" if byte == b"\n" and not self._pasting else byte  # for the editor it is Enter
             if byte in _STOPS and not self._pasting:
                 break

@@ -20,8 +20,8 @@ from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.search import accept_search, stop_search
 
-from aish.lang.script import parse
 from aish.shell.complete import COMMAND, situation
+from aish.shell.continuation import goes_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ def accept_line(rt: Runtime) -> Press:
         buffer = event.current_buffer
         expand_abbreviation(rt, buffer)
         text = buffer.text + "\n"
-        if buffer.text.strip() and parse(text, posix=rt.posix).incomplete:
+        if buffer.text.strip() and goes_on(rt, text):
             buffer.insert_text("\n")
         else:
             buffer.validate_and_handle()

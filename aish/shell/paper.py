@@ -44,10 +44,18 @@ def echoes(fd: int) -> bool:
         return True
 
 
-def editable_output(term: str) -> tuple[Output, bool]:
-    """For this TERM; and whether it only prints."""
-    if term in ("", "dumb"):
-        return Paper(sys.stderr), True
+def is_paper(term: str) -> bool:
+    """Whether a terminal of this kind only prints."""
+    return term in ("", "dumb")
+
+
+def paper() -> Output:
+    """The terminal, as one that only prints."""
+    return Paper(sys.stderr)
+
+
+def screen() -> Output:
+    """The terminal, as one that can move its cursor."""
     output = create_output(always_prefer_tty=True)
     output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
-    return output, False
+    return output

@@ -7,8 +7,8 @@ import select
 
 from aish.lang.control import Interrupted
 from aish.lang.prompts import expand
-from aish.lang.script import parse
 from aish.lang.signals import PROMPTING, Section
+from aish.shell.continuation import goes_on
 from aish.shell.leaving import IdleError, idle_s
 from aish.shell.standard_input import StandardInput
 
@@ -40,7 +40,7 @@ class PlainReader:
             text += line
             if not line:
                 return text or None
-            if not parse(text, posix=self.rt.posix).incomplete:
+            if not goes_on(self.rt, text):
                 return text
 
     def _line(self) -> str:

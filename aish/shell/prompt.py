@@ -11,9 +11,8 @@ import errno
 import signal
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from prompt_toolkit import PromptSession
 from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
@@ -26,25 +25,24 @@ from prompt_toolkit.styles import Style
 from aish.lang import prompts, signals
 from aish.lang.control import Interrupted, Unwind
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, SIGWINCH, Section
-from aish.shell import terminal_marks, terminal_size
+from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
-from aish.shell.drawing import draw_once
+from aish.shell.editor import SEEN, Editor
 from aish.shell.glance import Glance
-from aish.shell.interruption import Interruption
-from aish.shell.keyboard import keyboard
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
 from aish.shell.leaving import IdleError, idle_s
 from aish.shell.offered import Offered
-from aish.shell.paper import echoes, editable_output
+from aish.shell.paper import echoes, is_paper
 from aish.shell.plain import PlainReader
 from aish.shell.recalled import Lines, Suggest
 from aish.shell.shell_lexer import ShellLexer
-from aish.shell.typewriter import Typewriter, type_on_paper
+from aish.shell.typewriter import Typewriter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from prompt_toolkit import PromptSession
     from prompt_toolkit.formatted_text import AnyFormattedText
     from prompt_toolkit.input import Input
     from prompt_toolkit.key_binding import KeyPressEvent
@@ -57,8 +55,6 @@ if TYPE_CHECKING:
 
 PLAIN_PS1 = "\\w \\$ "
 """PS1 where nobody has set it: the prompt of our own stands in its place."""
-_SEEN = "fg:ansidefault"
-"""A blank that has a colour is written, and not stepped over: programs that wait for a prompt find all of it."""
 _ESCAPE_S = 0.1
 """An Escape that nothing follows for so long is the key itself."""
 _CHECK_S = 0.5
@@ -108,7 +104,6 @@ class Prompt:
         self.history = history
         self.glance = Glance(rt, link)
         self.known = KnownWords(rt, link)
-        self.marks = terminal_marks.takes_marks(rt.values)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: int | None = None
         self._first = ""
@@ -123,36 +118,53 @@ class Prompt:
         self._bound_of: dict[tuple[str, str], tuple[str, str]] = {}
         """What of `Runtime.bound` these are."""
         self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
-        dumb = False
-        if output is None:
-            output, dumb = editable_output(rt.values.get("TERM", ""))
-        self.session: PromptSession[str] = PromptSession(
-            message=self._message,
-            history=Lines(history),
-            lexer=self._lexers[0],
-            completer=ShellCompleter(rt, link, verbs),
-            auto_suggest=None if dumb else Suggest(rt, link, history),
-            key_bindings=merge_key_bindings(
-                [bindings(rt), self._more_keys(), DynamicKeyBindings(lambda: self._bound)]
-            ),
-            multiline=True,
-            prompt_continuation=self._continuation,
-            style=_STYLE,
-            complete_while_typing=False,
-            complete_style=CompleteStyle.READLINE_LIKE if dumb else CompleteStyle.COLUMN,
-            input=input or keyboard(),
-            output=output,
-        )
-        self.session.app.ttimeoutlen = _ESCAPE_S
-        self.session.app.terminal_size_polling_interval = None  # a change of size is told by SIGWINCH, once
-        if dumb:
-            type_on_paper(self.session.app, self._typed_prompt)
-        else:
-            draw_once(self.session.app)
-        self._interruption = Interruption(self.session.app)
-        self._drawn_anew = self.session.app._on_resize  # noqa: SLF001
-        self.session.app._on_resize = self._resized  # type: ignore[method-assign]  # noqa: SLF001
+        self._completer = ShellCompleter(rt, link, verbs)
+        self._input, self._output = input, output
+        self._is_paper = output is None and is_paper(rt.values.get("TERM", ""))
+        self._editors: dict[bool, Editor] = {}
+        """On paper, and on a screen."""
+        self.editor = self._editor_on(self._is_paper)
         link.watcher = self._watch
+
+    def _editor_on(self, on_paper: bool) -> Editor:
+        """What edits lines there; made when it is wanted."""
+        if on_paper not in self._editors:
+            self._editors[on_paper] = editor = Editor(
+                self.rt,
+                self._typed_prompt,
+                on_paper=on_paper,
+                input=self._input,
+                output=None if on_paper else self._output,
+                message=self._message,
+                history=Lines(self.history),
+                lexer=self._lexers[-1],
+                completer=self._completer,
+                auto_suggest=None if on_paper else Suggest(self.rt, self.link, self.history),
+                key_bindings=merge_key_bindings(
+                    [bindings(self.rt), self._more_keys(), DynamicKeyBindings(lambda: self._bound)]
+                ),
+                multiline=True,
+                prompt_continuation=self._continuation,
+                style=_STYLE,
+                complete_while_typing=False,
+                complete_style=CompleteStyle.READLINE_LIKE if on_paper else CompleteStyle.COLUMN,
+            )
+            app = editor.session.app
+            app.ttimeoutlen = _ESCAPE_S
+            app.terminal_size_polling_interval = None  # a change of size is told by SIGWINCH, once
+            drawn_anew = app._on_resize  # noqa: SLF001
+            app._on_resize = lambda: self._resized(drawn_anew)  # type: ignore[method-assign]  # noqa: SLF001
+        return self._editors[on_paper]
+
+    @property
+    def session(self) -> PromptSession[Any]:
+        """prompt_toolkit's part of the editor."""
+        return self.editor.session
+
+    @property
+    def marks(self) -> bool:
+        """Whether the terminal is told more than what is to be seen."""
+        return terminal_marks.takes_marks(self.rt.values) and not self.editor.on_paper
 
     def read(self) -> str | None:
         """The next complete command; None for Ctrl-D. Raises Interrupted for Ctrl-C, IdleError."""
@@ -183,26 +195,16 @@ class Prompt:
         self.rt.signals.at_prompt = self._signal
         try:
             with Section(self.rt.signals, PROMPTING):
-                if SIGINT in self.rt.signals.handled:
-                    self._interruption.listen()
-                taken = self.session.prompt(default=begin, pre_run=self._running, handle_sigint=False)
-        except KeyboardInterrupt:
-            raise Interrupted(SIGINT) from None
-        except EOFError:
-            return None
+                taken: str | Pressed | InEditor | None = self.editor.read(begin, self._running)
+            return taken
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
             return None  # nobody sees the prompt any more
         finally:
-            self.session.app.erase_when_done = False
             self.rt.signals.at_prompt = None
             self.glance.changed = self.known.changed = None
             self._loop, self._watched = None, None
-            self.rt.signals.reinstall()  # the editor took SIGINT and SIGWINCH for itself
-        if self._interruption.is_left():
-            raise Interrupted(SIGINT)
-        return taken
 
     def offer(self, text: str) -> bool:
         """The next line begins with this, for somebody to look at it."""
@@ -223,6 +225,10 @@ class Prompt:
     # ---------------------------------------------------------------------------------- what is shown
 
     def _prepare(self) -> None:
+        shows = echoes(0)  # else what is typed is not to be seen: a program types, and reads what is written
+        self.editor = self._editor_on(self._is_paper or not shows)
+        if isinstance(self.session.app.renderer, Typewriter):
+            self.session.app.renderer.silent = not shows
         self.glance.look()
         self.known.renew()
         self.history.renew()
@@ -233,8 +239,6 @@ class Prompt:
             from aish.shell.bound_keys import bound
 
             self._bound, self._bound_of = bound(self.rt, self.offered), dict(self.rt.bound)
-        if isinstance(self.session.app.renderer, Typewriter):
-            self.session.app.renderer.silent = not echoes(0)
         self._prefix = None
         self._more.clear()
         text = self.rt.vars.get("PS1") or ""
@@ -249,7 +253,7 @@ class Prompt:
             shown: AnyFormattedText = merge_formatted_text([ANSI(for_toolkit(self._prefix)), own])
         else:
             shown = ANSI(for_toolkit(self._first))
-        fragments = list(to_formatted_text(shown, style=_SEEN))
+        fragments = list(to_formatted_text(shown, style=SEEN))
         if not self.marks:
             return fragments
         end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
@@ -273,8 +277,8 @@ class Prompt:
             return ""  # a long line goes on as a terminal shows it
         text = self.rt.vars.get("PS2") or ""
         if text == "> ":
-            return text.rjust(width)
-        return to_formatted_text(ANSI(for_toolkit(self._second(number))), style=_SEEN)
+            return [(SEEN, text.rjust(width))]
+        return to_formatted_text(ANSI(for_toolkit(self._second(number))), style=SEEN)
 
     # ---------------------------------------------------------------------------------------- the loop
 
@@ -284,7 +288,6 @@ class Prompt:
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
         self._check()
-        self._interruption.running()
         for signo in self.rt.signals.arrived:  # since the last command, before there was a loop to tell
             self._loop.call_soon(self._act, signo)
         wait_s = idle_s(self.rt)
@@ -323,7 +326,7 @@ class Prompt:
         app = get_app()
         if not app.is_running or app.is_done:
             return
-        if signo == SIGHUP:
+        if signo == SIGHUP and not self.rt.signals.traps.get(SIGHUP):
             app.exit(exception=Interrupted(SIGHUP))
         elif signo == SIGCHLD and not self.rt.signals.traps.get(SIGCHLD):
             if self.rt.jobs.has_news():
@@ -331,9 +334,9 @@ class Prompt:
         else:
             run_in_terminal(self._run_traps)
 
-    def _resized(self) -> None:
+    def _resized(self, drawn_anew: Callable[[], None]) -> None:
         """SIGWINCH, which is the event loop's while a line is edited."""
-        self._drawn_anew()
+        drawn_anew()
         if self.rt.signals.traps.get(SIGWINCH):
             self.rt.signals.note(SIGWINCH)
             self._act(SIGWINCH)
@@ -343,7 +346,6 @@ class Prompt:
         app = get_app()
         try:
             with Section(self.rt.signals, signals.RUNNING), _ours(self.rt.signals):
-                terminal_size.look(self.rt)  # now: the kernel tells of another size before it has it
                 self.rt.signals.poll()
         except Unwind as error:
             if app.is_running and not app.is_done:

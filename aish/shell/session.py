@@ -6,14 +6,14 @@ import os
 import time
 
 from aish.error import AishError
-from aish.lang import options
+from aish.lang import options, terminal_size
 from aish.lang.control import CommandError, Exit, Interrupted
 from aish.lang.ending import last_word
 from aish.lang.evaluate import run_line, run_source, run_text
 from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
 from aish.lang.source import Source
-from aish.shell import short_forms, terminal_size
+from aish.shell import short_forms
 from aish.shell.companion.link import Link
 from aish.shell.history import History
 from aish.shell.leaving import IdleError, Leaving, terminal_is_gone
@@ -57,7 +57,8 @@ def prepare(rt: Runtime, *, config: bool, rc: str | None = None) -> None:
     rt.signals.be_interactive()
     _read_inputrc(rt)
     if rc is not None:
-        source_file(rt, rc)
+        if config:
+            source_file(rt, rc)
         return
     source_named(rt, "ENV")
     if config and not rt.posix:
@@ -182,6 +183,8 @@ def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
     reader.begins(text)
     begin = time.monotonic()
     try:
+        if rt.pending:
+            rt.signals.poll()  # Ctrl-C behind Enter is for the command
         run_line(rt, text)
     except Exit as error:
         rt.status = error.status

@@ -43,7 +43,7 @@ class Terminal:
         }
         self.child = pexpect.spawn(
             sys.executable, ["-m", "aish.shell", *words],
-            env=environment, cwd=str(folder), encoding="utf-8", timeout=60, dimensions=(30, 120), echo=kind == "dumb",
+            env=environment, cwd=str(folder), encoding="utf-8", timeout=60, dimensions=(30, 120), echo=True,
         )  # fmt: skip
         self.child.delaybeforesend = None
         self.at_prompt()
@@ -143,6 +143,20 @@ def test_ctrl_c_ends_read_and_wait(terminal: Terminal) -> None:
         terminal.type("\x03")
         terminal.at_prompt()
     terminal.run("kill %1; wait")
+
+
+@pytest.mark.parametrize(
+    "line", ["sleep 1000 | cat", "x=$(sleep 1000); echo no", "for i in 1 2 3; do sleep 1000; done"]
+)
+def test_ctrl_c_that_comes_before_the_program_is_not_lost(line: str, terminal: Terminal) -> None:
+    """Behind Enter, before there are processes that have the terminal: they never heard of it, and went on."""
+    for hundreds_of_us in range(0, 200, 10):
+        terminal.type(line + "\r")
+        terminal._taken()
+        time.sleep(hundreds_of_us / 10_000)  # the fault is in moments that nothing tells of
+        terminal.type("\x03")
+        terminal.at_prompt()
+        assert terminal.group() == terminal.child.pid
 
 
 def test_ctrl_backslash_kills_the_program(terminal: Terminal) -> None:
@@ -413,3 +427,79 @@ def test_one_thread_whenever_the_shell_may_fork(editor: Terminal) -> None:
     editor.type("\r")
     editor.at_prompt()
     assert "Threads:\t1" in editor.run("grep Threads /proc/$$/status")
+
+
+def test_programs_that_type_find_prompts_whole(kind: str, open_terminal: Callable[..., Terminal]) -> None:
+    """The blank behind the sign was stepped over or in a colour of its own: who waited for '> ' or '$ ' waited on."""
+    terminal = open_terminal(kind)
+    terminal.run("PS2='> '")
+    terminal.type('echo "one\r')
+    terminal.child.expect_exact("> ")
+    terminal.type('two"\r')
+    terminal.at_prompt()
+    sign = "# " if os.geteuid() == 0 else "$ "
+    terminal.type("PS1='\\w \\$ '\r")
+    terminal.child.expect_exact("C\x1b\\" if kind != "dumb" else "\r\n")  # it runs
+    terminal.child.expect_exact(sign)
+
+
+def test_without_echo_nothing_but_prompts_and_output(kind: str, open_terminal: Callable[..., Terminal]) -> None:
+    """A program that types turns it off, and takes what comes before the next prompt for the output."""
+    terminal = open_terminal(kind)
+    terminal.type("stty -echo; echo no''w\r")
+    terminal.expect("now\r\n.*PROMPT> ")
+    for word in ("one", "two"):
+        terminal.type(f"echo {word}\r")
+        terminal.child.expect_exact("PROMPT> ")
+        assert terminal.child.before == f"\r\n{word}\r\n"
+    terminal.type("stty echo\r")
+    terminal.at_prompt()
+    assert "three" in terminal.run("echo th''ree")
+
+
+def test_read_tells_that_a_line_goes_on(terminal: Terminal) -> None:
+    """POSIX: by PS2, where somebody types."""
+    terminal.type("echo be''gin; read x; echo got $x\r")
+    terminal.expect("begin\r\n")
+    terminal.type("one\\\r")
+    terminal.child.expect_exact("MORE> ")
+    terminal.type("two\r")
+    terminal.expect("got onetwo\r\n")
+
+
+def test_read_e_goes_on_behind_a_trap_for_ctrl_c(terminal: Terminal) -> None:
+    """The action ran, but the line and `read` were given up."""
+    terminal.run("trap 'echo cau''ght' INT")
+    terminal.type("read -e -p 'li''ne? ' x; echo got $x\r")
+    terminal.child.expect_exact("line? ")
+    terminal.type("one")
+    terminal.expect("one")
+    terminal.type("\x03")
+    terminal.expect("caught")
+    terminal.type("two\r")
+    terminal.expect("got onetwo\r\n")
+
+
+def test_an_alias_that_begins_a_compound_command_goes_on(terminal: Terminal) -> None:
+    """The line was taken as it stood for whole, and then refused."""
+    terminal.run("alias when='if true; then'")
+    terminal.type("when\r")
+    terminal.child.expect_exact("MORE> ")
+    terminal.type("echo in''side; fi\r")
+    terminal.expect("inside\r\n")
+
+
+def test_a_trap_for_hangups_at_the_prompt_runs(terminal: Terminal) -> None:
+    """The shell ended without it."""
+    terminal.run("trap 'echo hung u''p' HUP")
+    os.kill(terminal.child.pid, signal.SIGHUP)
+    terminal.expect("hung up")
+    terminal.type("echo sti''ll\r")
+    terminal.expect("still\r\n")
+
+
+def test_norc_is_stronger_than_rcfile(tmp_path: Path, open_terminal: Callable[..., Terminal]) -> None:
+    """As in bash."""
+    (tmp_path / "rc").write_text("mine=read\n")
+    terminal = open_terminal("dumb", "--norc", "--rcfile", str(tmp_path / "rc"), "-i")
+    assert "=unread=" in terminal.run("echo =${mine-unread}=")

@@ -64,7 +64,7 @@ def read(rt: Runtime, argv: list[str]) -> int:
     modes = _Modes(wanted.fd, wanted.silent, by_key) if (wanted.silent or by_key) and os.isatty(wanted.fd) else None
     try:
         with rt.reading():
-            data, status = _edited_line(rt, wanted) if edited else _line(wanted)
+            data, status = _edited_line(rt, wanted) if edited else _line(rt, wanted)
     except OSError as error:
         raise CommandError(f"descriptor {wanted.fd}: {error.strerror}") from None
     finally:
@@ -147,8 +147,9 @@ def _edited_line(rt: Runtime, wanted: _Wanted) -> tuple[bytes, int]:
     return (b"", 1) if text is None else (encode(text), 0)
 
 
-def _line(wanted: _Wanted) -> tuple[bytes, int]:
-    """The bytes up to the delimiter, continued lines put together; status 1 where the input ended first."""
+def _line(rt: Runtime, wanted: _Wanted) -> tuple[bytes, int]:
+    """The bytes up to the delimiter, continued lines put together; status 1 where the input ended first. Whoever
+    types is told by PS2 that the line goes on."""
     found = bytearray()
     characters = 0
     reader = _Reader(wanted)
@@ -170,6 +171,10 @@ def _line(wanted: _Wanted) -> tuple[bytes, int]:
         if byte == b"\\" and not wanted.raw:
             escaped = reader.byte()
             if escaped == b"\n":
+                if rt.interactive and os.isatty(wanted.fd):
+                    from aish.lang.prompts import expand
+
+                    rt.prompt(expand(rt, "PS2"))
                 continue
             if not escaped:
                 reader.finish()
