@@ -27,6 +27,7 @@ from aish.lang.tree import (
     Subshell,
     Test,
     Time,
+    Unreadable,
     While,
 )
 
@@ -64,8 +65,16 @@ def compile_command(src: Source, node: Node, *, tested: bool = False, last: bool
             from aish.lang.compile_process import coprocess
 
             return coprocess(src, node)
+        case Unreadable():
+            return _unreadable(src, node)
         case _:
             raise AssertionError(node)
+
+
+def _unreadable(src: Source, node: Unreadable) -> Run:
+    """Raises ParseError, behind what stands before the fault."""
+    text, name, line = node.text, src.name, src.line(node.start) - 1
+    return lambda rt: rt.run_text(text, name, line)
 
 
 def compile_sequence(src: Source, node: Sequence, tested: bool, last: bool = False) -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aish.lang.braces import NAME_START, SPECIAL, Braces
 from aish.lang.scanner import VARIABLE, remap
 from aish.lang.source import ParseError, Source
-from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, ProcessSub
+from aish.lang.tree import Arithmetic, CommandSub, Literal, Parameter, ProcessSub, Sequence, Unreadable
 from aish.lang.words import QUOTING
 
 TYPE_CHECKING = False
@@ -245,8 +245,13 @@ class Dollars(Braces):
         source = Source(self.source.name, "".join(unescaped))
         source.offsets = offsets
         inner = self.nested(source)
-        body = self.inside(inner, offsets, inner.whole)
-        remap(body, offsets)
+        depth = self.depth
+        try:
+            body = self.inside(inner, offsets, inner.whole)
+            remap(body, offsets)
+        except ParseError:  # told when it is to be run, as in bash: perhaps it never is
+            self.depth = depth
+            body = Sequence(start + 1, self.pos - 1, [Unreadable(start + 1, self.pos - 1, source.text)])
         self.depth -= 1
         return CommandSub(start, self.pos, body)
 

@@ -5,7 +5,8 @@
                 in assignments Target (name[subscript]=) and ArrayLiteral ((..))
     commands    Simple, Pipeline, Time, AndOr, Sequence, Background, Coprocess,
                 Subshell, Group, If, For, Select, Counting, While, Case, Function,
-                Test ([[ ]]; what stands in it is in tree_conditions), Calculation ((( )))
+                Test ([[ ]]; what stands in it is in tree_conditions), Calculation ((( ))),
+                Unreadable (a fault between backquotes)
 
 A tree is built once by the parser, compiled once to closures, and never walked again.
 """
@@ -107,6 +108,17 @@ class CommandSub(Node):
         self.start = start
         self.end = end
         self.body = body
+
+
+class Unreadable(Node):
+    """What stands between backquotes and cannot be parsed: the text. It is read again when it is to be run."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, start: int, end: int, text: str) -> None:
+        self.start = start
+        self.end = end
+        self.text = text
 
 
 class ProcessSub(Node):
