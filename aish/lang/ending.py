@@ -56,7 +56,7 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
 def _told(rt: Runtime, error: AishError) -> int:
     """The status of a shell that this error ends."""
     rt.report(error)
-    ends = isinstance(error, ExpansionError) and (error.fatal or rt.posix)
+    ends = isinstance(error, ExpansionError) and not error.discards and (error.fatal or rt.posix)
     if ends and rt.from_string and not (rt.in_subshell or rt.exits):
         return 127  # bash's, for the end of `-c` by an expansion
     return status_of(error)

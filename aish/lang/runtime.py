@@ -337,7 +337,11 @@ class Runtime(Moments):
 
     def subscript_error(self, subscript: str, reason: str) -> ExpansionError:
         """The error of a subscript that has no value."""
-        error = self.expansion_error(f"[{subscript[:40]}]: {reason}")
+        return self.discarding_error(f"[{subscript[:40]}]: {reason}")
+
+    def discarding_error(self, message: str) -> ExpansionError:
+        """One that is more than an expansion's, or a built-in's."""
+        error = self.expansion_error(message)
         error.discards = True
         return error
 

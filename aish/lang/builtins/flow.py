@@ -30,7 +30,7 @@ def _number(rt: Runtime, argv: list[str], default: int) -> int:
     if number is None:
         raise CommandError(f"{words[0]}: a number expected", status=2)
     if len(words) > 1:
-        raise rt.expansion_error(f"{argv[0]}: too many arguments")
+        raise rt.discarding_error(f"{argv[0]}: too many arguments")
     return number
 
 
