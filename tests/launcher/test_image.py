@@ -165,7 +165,9 @@ def test_one_whose_end_is_not_what_was_written(kept: Installed) -> None:
     with kept.image.open("r+b") as file:
         file.seek(size // 3)
         file.write(b"\xff" * (size - size // 3))
-    assert kept.out("-c", "[[ b == b ]] && echo $((1 + 1)); declare -A m=([a]=b); trap 'echo ${m[a]}' EXIT") == "2\nb\n"
+    assert (
+        kept.out("-c", "[[ b == b ]] && echo $((1 + 1)); declare -A m=([a]=b); trap 'echo ${m[a]}' EXIT") == "2\nb\n"
+    )
 
 
 def test_no_place_for_it(kept: Installed) -> None:
