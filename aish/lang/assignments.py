@@ -55,8 +55,8 @@ class Assignments(Aliases):
         return found
 
     def list_as_text(self, tok: Token) -> Word | None:
-        """name=( .. ) as an ordinary word, blanks and all; the word `tok`, which is under the eye, begins it, and it is
-        consumed. None, with nothing consumed, where it is another word."""
+        """name=( .. ) as an ordinary word, blanks and all; the word `tok`, which is under the eye, begins it, and it
+        is consumed. None, with nothing consumed, where it is another word."""
         assert tok.word is not None
         if self.char() != "(" or tok.text[-1:] != "=":
             return None
