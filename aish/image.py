@@ -57,6 +57,7 @@ def keep(packages: str, path: str) -> None:
         "added": [packages] if root == packages else [packages, root],
         "files": [_state(record), *states.values()],
         "first": [len(blob) for blob in blobs],
+        "length": 0,
         "later": {},
     }
     length = sum(image["first"])
@@ -67,6 +68,7 @@ def keep(packages: str, path: str) -> None:
         blobs.append(dumps(modules))
         image["later"][name] = (files, length, len(blobs[-1]))
         length += len(blobs[-1])
+    image["length"] = length
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
     reader = dumps(_bare_code(READER)).ljust(READER_BYTES, b"\0")
     if len(reader) == READER_BYTES:

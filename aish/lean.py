@@ -37,6 +37,8 @@ if TYPE_CHECKING:
         """What must not have changed since."""
         first: list[int]
         """Lengths of the pieces with the modules that are always needed. Each stands behind those that it imports."""
+        length: int
+        """Of all pieces together: of a file that was cut off less is there."""
         later: dict[str, tuple[list[State], int, int]]
         """Modules that may be: their files, and where behind the head they are and how long. Of one that only brings
         others together these stand before it."""
@@ -94,13 +96,16 @@ class _Kept:
         self.loaded = len(self.first)
 
     def _modules(self, offset: int, length: int) -> list[Module] | None:
-        """A piece; None where the image was deleted or replaced since the start: places are others in a new one."""
+        """A piece; None where the image was deleted or replaced since the start: places are others in a new one; and
+        where it was damaged."""
         try:
             fd = open(self.path, O_RDONLY | O_CLOEXEC)
         except OSError:
             return None
         try:
             return _piece(fd, self.begin + offset, length) if _same(fstat(fd), self.found) else None
+        except (EOFError, TypeError, ValueError):
+            return None
         finally:
             close(fd)
 
@@ -213,11 +218,14 @@ def enter(path: str) -> bool:
         if image["path"] != path or image["python"] != sys.version or not all(map(_unchanged, image["files"])):
             return False
         begin = at = READER_BYTES + 8 + size
+        found = fstat(fd)
+        if found.st_size != begin + image["length"]:
+            return False
         first: list[Module] = []
         for length in image["first"]:
             first += _piece(fd, at, length)
             at += length
-        kept = _Kept(image, first, path, begin, fstat(fd))
+        kept = _Kept(image, first, path, begin, found)
     finally:
         close(fd)
     if "os" not in sys.modules:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aish.lang.aliases import Aliases
 from aish.lang.lexer import NEWLINE, OPERATOR, WORD, Token
-from aish.lang.scanner import ARGUMENT
+from aish.lang.scanner import ARGUMENT, ASSIGNMENT
 from aish.lang.text import is_name, quote_end
 from aish.lang.tree import ArrayElement, ArrayLiteral, Literal, Target, Word
 from aish.lang.words import WORD_STOPS, split_assignment
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DECLARING = frozenset(["declare", "typeset", "local", "export", "readonly"])
 """Built-ins whose arguments may be assignments: they are expanded so, and may hold ( )."""
+TAKING_TEXT = frozenset(["eval", "let"])
+"""Built-ins whose arguments may hold name=( ), too, but as text: `eval local words=($text)`."""
 
 
 class Assignments(Aliases):
@@ -49,6 +51,21 @@ class Assignments(Aliases):
             found.value = Word(literal.start, literal.end, [literal])
             found.end = literal.end
         return found
+
+    def list_as_text(self, tok: Token) -> Word | None:
+        """name=( .. ) as an ordinary word, blanks and all; the word `tok`, which is under the eye, begins it, and it
+        is consumed. None, with nothing consumed, where it is another word."""
+        assert tok.word is not None
+        if self.char() != "(" or tok.text[-1:] != "=":
+            return None
+        found = split_assignment(tok.word)
+        if found is None or found.value.parts:
+            return None
+        self.mark(tok.start, tok.start + len(found.name), ASSIGNMENT)
+        word = Word(tok.start, self.pos, [*tok.word.parts, *self.grouped_parts(WORD_STOPS)])
+        word.end = self.pos
+        self.advance()
+        return word
 
     def _subscripted(self, tok: Token, text: str) -> None:
         """Read `tok` again as name[subscript]=value, if it is one."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from aish.error import AishError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from aish.lang.runtime import Frame
+
 
 class Unwind(BaseException):
     """Base of those below. Not an Exception: nothing that handles errors may stop one on its way."""
@@ -33,6 +37,9 @@ class Return(Unwind):
 
 class Exit(Unwind):
     """`exit n`, or `set -e` after a failure: this process of the shell ends."""
+
+    frames: list[Frame] | None = None
+    """The functions that ran then, for the EXIT trap; None: none did."""
 
     def __init__(self, status: int) -> None:
         self.status = status

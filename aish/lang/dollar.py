@@ -238,6 +238,9 @@ class Dollars(Braces):
                 self.unterminated("command substitution", start, "`")
             if char == "`":
                 break
+            if char == "\\" and self.char(1) == "\n":  # before anything is a quote
+                self.pos += 2
+                continue
             if char == "\\" and self.char(1) and self.char(1) in escapable:
                 self.pos += 1
                 char = self.char()

@@ -22,18 +22,19 @@ def last_word(rt: Runtime) -> str:
 def settle(rt: Runtime, body: Callable[[], int]) -> int:
     """Run the last thing that a process of the shell does, and its EXIT trap; gives the exit status.
 
-    Every way in which a shell can end is here.
+    Every way in which a shell can end is here, and in `leave_function`.
     """
+    frames = None
     try:
         try:
             status = body()
         except Exit as error:
-            status = error.status
+            status, frames = error.status, error.frames
         if rt.pending:  # also where `set -e` ends us: a trap that came behind would cut the EXIT trap short
             rt.status = status
             rt.signals.poll()
     except Exit as error:
-        status = error.status
+        status, frames = error.status, error.frames
     except Return as error:
         status = error.status
     except Break as error:  # of a loop around $( ), which it ends
@@ -41,14 +42,36 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
     except Continue:
         status = 0
     except Interrupted as error:
-        rt.run_exit_trap(128 + error.signo)
+        rt.run_exit_trap(rt.status)
         signals.die(error.signo)
     except AishError as error:
-        rt.report(error)
-        status = status_of(error)
-        ends = isinstance(error, ExpansionError) and (error.fatal or rt.posix)
-        if ends and rt.from_string and not (rt.in_subshell or rt.exits):
-            status = 127  # bash's, for the end of `-c` by an expansion
+        status = _told(rt, error)
     except Exception as error:  # noqa: BLE001 -- the edge of a process: told, and the status says it
         status = rt.report_fault(error)
+    if frames is not None:
+        rt.frames = frames
     return rt.run_exit_trap(status)
+
+
+def _told(rt: Runtime, error: AishError) -> int:
+    """The status of a shell that this error ends."""
+    rt.report(error)
+    ends = isinstance(error, ExpansionError) and not error.discards and (error.fatal or rt.posix)
+    if ends and rt.from_string and not (rt.in_subshell or rt.exits):
+        return 127  # bash's, for the end of `-c` by an expansion
+    return status_of(error)
+
+
+def leave_function(rt: Runtime, error: Exit | Interrupted | AishError) -> None:
+    """A function is about to be left, and there is an EXIT trap. Where that is the end of the process the trap runs
+    now: it sees the local variables (`local tmp; trap 'rm "$tmp"' EXIT`) and the words of the function, as in bash.
+    Where `set -e` is the end it sees which functions ran, and no more. Raises Exit."""
+    if isinstance(error, Exit):
+        if error.frames is None:
+            error.frames = rt.frames.copy()
+    elif rt.lasting:
+        pass  # a prompt, or a session: they go on
+    elif isinstance(error, Interrupted):
+        rt.run_exit_trap(rt.status)
+    elif rt.exits and isinstance(error, ExpansionError) and (error.fatal or rt.posix or rt.in_subshell):
+        raise Exit(rt.run_exit_trap(_told(rt, error))) from None

@@ -6,7 +6,7 @@ prompt (is the text complete?) and the highlighter (`parse`: all commands, all e
 
 from __future__ import annotations
 
-from aish.lang.assignments import DECLARING
+from aish.lang.assignments import DECLARING, TAKING_TEXT
 from aish.lang.builtins import SPECIAL
 from aish.lang.compounds import REDIRECTS, TERMINATORS, Compounds
 from aish.lang.depth import deep
@@ -306,7 +306,7 @@ class Parser(Compounds):
         assigns: list[Assign] = []
         words: list[Word] = []
         redirects: list[Redirect] = []
-        declaring = False
+        declaring = texts = False
         while True:
             tok = self.tok
             if tok.kind is NUMBER or (tok.kind is OPERATOR and tok.text in REDIRECTS):
@@ -321,6 +321,9 @@ class Parser(Compounds):
                 tok = self.tok
             if tok.kind is not WORD or tok.word is None:
                 break
+            if texts and (text := self.list_as_text(tok)):
+                words.append(text)
+                continue
             found = self.assignment(tok) if declaring or not words else None
             if found is not None:
                 self.mark(tok.start, tok.start + len(found.name), ASSIGNMENT)
@@ -330,7 +333,8 @@ class Parser(Compounds):
                     assigns.append(found)
                 continue
             self.advance()
-            declaring = (not words and tok.text in DECLARING) or declaring
+            if not words:
+                declaring, texts = tok.text in DECLARING, tok.text in TAKING_TEXT
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
             words.append(tok.word if self.posix or not words else argument_tildes(tok.word))
             if self.tok.text == "(" and self.tok.kind is OPERATOR:

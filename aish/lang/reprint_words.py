@@ -106,7 +106,7 @@ class WrittenWords:
             case Assign() | ArrayElement():
                 return self._spread(node.start, node.end, (node.index, node.value))
             case _:  # a tilde, `..`
-                return self.source[node.start : node.end]
+                return _unfolded(self.source[node.start : node.end])
 
 
 def _escaped(text: str) -> str:

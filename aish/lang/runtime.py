@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from time import time
 
+from aish.error import AishError
 from aish.lang import descriptors, options, pattern, signals
-from aish.lang.control import CommandError, Return
+from aish.lang.control import CommandError, Exit, Interrupted, Return
 from aish.lang.digits import saturated, signed
 from aish.lang.fields import DEFAULT_IFS, Bytes
 from aish.lang.locale import Locale
@@ -355,7 +356,11 @@ class Runtime(Moments):
 
     def subscript_error(self, subscript: str, reason: str) -> ExpansionError:
         """The error of a subscript that has no value."""
-        error = self.expansion_error(f"[{subscript[:40]}]: {reason}")
+        return self.discarding_error(f"[{subscript[:40]}]: {reason}")
+
+    def discarding_error(self, message: str) -> ExpansionError:
+        """One that is more than an expansion's, or a built-in's."""
+        error = self.expansion_error(message)
         error.discards = True
         return error
 
@@ -396,6 +401,12 @@ class Runtime(Moments):
                     self.signals.poll()
             except Return as error:
                 status = error.status
+            except (Exit, Interrupted, AishError) as error:
+                if signals.EXIT in self.signals.traps:
+                    from aish.lang.ending import leave_function
+
+                    leave_function(self, error)
+                raise
             if self.signals.traps:
                 self.run_moment(signals.RETURN)
                 self.trapped_inside = at if not before and signals.ERR in self.signals.traps else None

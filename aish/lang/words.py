@@ -55,10 +55,14 @@ class Words(Scanner):
 
     def regex_parts(self) -> list[Node]:
         """Parts of a regular expression: up to a blank or an operator, but for those between parentheses."""
+        return self.grouped_parts(_REGEX_STOPS)
+
+    def grouped_parts(self, stops: frozenset[str]) -> list[Node]:
+        """Parts up to a character in `stops` that is not between parentheses."""
         parts: list[Node] = []
         opened: list[int] = []
         while True:
-            parts.extend(self.unquoted_parts(_GROUP_STOPS if opened else _REGEX_STOPS))
+            parts.extend(self.unquoted_parts(_GROUP_STOPS if opened else stops))
             char = self.char()
             if char == "(":
                 opened.append(self.pos)
@@ -69,7 +73,7 @@ class Words(Scanner):
             parts.append(Literal(self.pos, self.pos + 1, char))
             self.pos += 1
         if opened:
-            self.unterminated("group in a regular expression", opened[-1], ")")
+            self.unterminated("group" if stops is WORD_STOPS else "group in a regular expression", opened[-1], ")")
         return parts
 
     def unquoted_parts(self, stops: frozenset[str]) -> list[Node]:

@@ -231,7 +231,7 @@ def test_marks_cover_what_the_highlighter_shows() -> None:
         ("cat <\n", 1, 6, "unexpected the end of the line, a file's name expected"),
         ("f() echo\n", 1, 5, "a function's body is a compound command"),
         ("[[ a b ]]\n", 1, 6, "unexpected 'b', an operator of [[ expected"),
-        ("x `echo 'a` y\n", 1, 9, "unterminated single quote"),
+        ("x $(echo 'a) y\n", 1, 10, "unterminated single quote"),
         ("cat <<E\nok ${x:-$(fi)}\nE\n", 2, 11, "unexpected 'fi', ')' expected"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -159,6 +160,23 @@ def test_damaged_one_is_replaced(rest: bytes | None, kept: Installed) -> None:
     kept.image.write_bytes(whole[: len(whole) // 3] if rest is None else rest)
     assert kept.out("-c", "echo a") == "a\n"
     assert is_lean(kept)
+
+
+def test_one_that_lost_its_end_is_replaced(kept: Installed) -> None:
+    """Fault: what is always needed was there, and the first command that needed more was a fault in aish."""
+    os.truncate(kept.image, kept.image.stat().st_size - 1)
+    assert kept.out("-c", "[[ b == b ]] && echo $((1 + 1))") == "2\n"
+    assert is_lean(kept)
+
+
+def test_one_whose_end_is_not_what_was_written(kept: Installed) -> None:
+    size = kept.image.stat().st_size
+    with kept.image.open("r+b") as file:
+        file.seek(size // 3)
+        file.write(b"\xff" * (size - size // 3))
+    assert (
+        kept.out("-c", "[[ b == b ]] && echo $((1 + 1)); declare -A m=([a]=b); trap 'echo ${m[a]}' EXIT") == "2\nb\n"
+    )
 
 
 def test_no_place_for_it(kept: Installed) -> None:

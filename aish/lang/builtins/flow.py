@@ -30,7 +30,7 @@ def _number(rt: Runtime, argv: list[str], default: int) -> int:
     if number is None:
         raise CommandError(f"{words[0]}: a number expected", status=2)
     if len(words) > 1:
-        raise rt.expansion_error(f"{argv[0]}: too many arguments")
+        raise rt.discarding_error(f"{argv[0]}: too many arguments")
     return number
 
 
@@ -89,7 +89,10 @@ def exit_(rt: Runtime, argv: list[str]) -> int:
     """exit [n]: end the shell."""
     if rt.interactive:
         rt.error_line(last_word(rt))
-    raise Exit(_status(rt, argv))
+    status = _status(rt, argv)
+    if not rt.lasting and (rt.frames or not (rt.from_string or rt.calls)):  # bash's, but for `eval` and -c alone
+        status = rt.run_exit_trap(status)  # here, where it sees local variables, and writes where this is written to
+    raise Exit(status)
 
 
 def logout(rt: Runtime, argv: list[str]) -> int:

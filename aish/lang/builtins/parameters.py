@@ -74,7 +74,7 @@ def shift(rt: Runtime, argv: list[str]) -> int:
     """shift [n]: drop the first n positional parameters; status 1 where there are fewer."""
     words = argv[2:] if argv[1:2] == ["--"] else argv[1:]
     if len(words) > 1:
-        raise rt.expansion_error("shift: too many arguments")
+        raise rt.discarding_error("shift: too many arguments")
     count = 1
     if words:
         digits = words[0].removeprefix("+")
