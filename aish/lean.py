@@ -75,14 +75,9 @@ class _Kept:
         if name not in self.later:
             return None
         states, offset, length = self.later[name]
-        if not all(map(_unchanged, states)):
-            try:
-                unlink(self.path)  # the next start makes a new one
-            except OSError:
-                pass  # it is not ours to replace, or somebody did
-            return None
-        modules = self._modules(offset, length)
+        modules = self._modules(offset, length) if all(map(_unchanged, states)) else None
         if modules is None:
+            self._drop()
             return None
         *others, last = modules
         for other in others:
@@ -94,6 +89,15 @@ class _Kept:
         for module in self.first[self.loaded :]:
             _load(*module)
         self.loaded = len(self.first)
+
+    def _drop(self) -> None:
+        """Delete the image that is not true any more, or damaged: the next start makes a new one. Another one may be
+        there by now, which is not ours to judge."""
+        try:
+            if _same(stat(self.path), self.found):
+                unlink(self.path)
+        except OSError:
+            pass  # it is gone, or cannot be deleted by us
 
     def _modules(self, offset: int, length: int) -> list[Module] | None:
         """A piece; None where the image was deleted or replaced since the start: places are others in a new one; and

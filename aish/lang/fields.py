@@ -13,8 +13,6 @@ from aish.lang.pattern import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     Piece = tuple[int, str]
 
 QUOTED = 0
@@ -26,17 +24,6 @@ GIVEN = 5
 OPENING = 6
 
 DEFAULT_IFS = frozenset(" \t\n")
-
-
-class Bytes(frozenset[str]):
-    """Separators that are bytes beyond ASCII, in a locale without multibyte characters: any such text may hold
-    one."""
-
-    __slots__ = ()
-
-    def isdisjoint(self, text: Iterable[object]) -> bool:
-        """Whether nothing in `text` separates."""
-        return isinstance(text, str) and text.isascii() and super().isdisjoint(text)
 
 
 def as_pattern(pieces: list[Piece]) -> list[tuple[str, bool]]:

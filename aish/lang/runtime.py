@@ -13,7 +13,7 @@ from aish.error import AishError
 from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import CommandError, Exit, Interrupted, Return
 from aish.lang.digits import saturated, signed
-from aish.lang.fields import DEFAULT_IFS, Bytes
+from aish.lang.fields import DEFAULT_IFS
 from aish.lang.locale import Locale
 from aish.lang.lookup import DEFAULT_PATH, Lookup
 from aish.lang.moments import Moments
@@ -255,6 +255,8 @@ class Runtime(Moments):
             separators = DEFAULT_IFS if ifs == " \t\n" else frozenset(ifs)
             blanks, stops = separators & DEFAULT_IFS, separators | self.magic
             if self.locale.bytewise and not ifs.isascii():
+                from aish.lang.bytewise import Bytes
+
                 separators = Bytes(spread(ifs))
                 stops = Bytes(separators | self.magic)
             known = self._splitting[ifs] = (separators, blanks, stops)

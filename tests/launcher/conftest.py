@@ -80,13 +80,24 @@ class Installed:
         return done.stdout
 
     def modules(self, *words: Any) -> set[str]:
-        """The modules that `aish words…` imports, seen from a start without sh; of our own only the first."""
+        """The modules that `aish words…` has when it ends, seen from a start without sh."""
         python = self.place / "bin" / "python"
-        done = self.run(python, "-X", "importtime", "-IS", self.program, *words)
+        done = self.run(python, "-IS", "-c", _SHOWN, self.program, *words)
         assert done.returncode == 0, done.stderr
-        return {
-            line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")
-        }
+        return set(done.stderr.splitlines()[-1].split())
+
+
+_SHOWN = """import posix, sys
+def show(status, leave=posix._exit):
+    sys.stderr.write(" ".join(["", *sys.modules]))
+    sys.stderr.flush()
+    leave(status)
+posix._exit = show
+del sys.argv[0]
+with open(sys.argv[0]) as file:
+    exec(compile(file.read(), sys.argv[0], "exec"))
+"""
+"""Executes the launcher, and tells what was loaded."""
 
 
 def environment(place: Path, wheel: Path) -> Installed:
