@@ -273,6 +273,7 @@ class Dollars(Braces):
         from aish.lang.tree_broken import Broken
 
         inner = self.nested(source)
+        inner.warn = None  # what there is to say was said when it was read for the first time
         inner.depth = self.depth
         items: list[Node] = []
         try:

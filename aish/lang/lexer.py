@@ -71,8 +71,6 @@ class Lexer(Dollars):
         self.previous_end = 0
         self.documents: list[Redirect] = []
         """Those of << whose body has not been reached yet."""
-        self.warn: Callable[[str, int], None] | None = None
-        """Told of what is accepted and hardly meant: (message, where)."""
         self.in_pattern = False
         """Among the patterns of `case` a `|=` is a `|` and a pattern that begins with `=`."""
 

@@ -55,6 +55,8 @@ class Scanner:
         self.dangling = False
         """True once a line continuation was the last thing in the text."""
         self.marks: list[tuple[int, int, str]] | None = None
+        self.warn: Callable[[str, int], None] | None = None
+        """Told of what is accepted and hardly meant: (message, where)."""
 
     def refill(self) -> bool:
         """Try to get more text; False at the end."""

@@ -88,6 +88,12 @@ def test_one_that_ends_right_at_the_end_is_no_reason_to_warn(aish: Aish) -> None
     assert aish("cat <<END\nbody\nEND").err == ""
 
 
+def test_a_document_without_an_end_before_a_fault_between_backquotes(aish: Aish) -> None:
+    """What is read twice is not told twice."""
+    found = aish("x=`cat <<E; fi\nfoo\n`; echo on")
+    assert (found.out, found.err.count("warning"), found.err.count("unexpected 'fi'")) == ("on\n", 0, 1)
+
+
 def test_an_error_in_a_document_has_its_own_place(aish: Aish) -> None:
     found = aish("cat <<-A\n\tfine\n\t\t${x?gone}\n\tA\n")
     assert found.err.startswith("-c:3:3: x: gone\n")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from aish.lang import scanner, tree, tree_bash
+from aish.lang.builtins import candidates
 from aish.lang.parser import Parser
 from aish.lang.script import MAX_ERRORS, parse
 from aish.lang.source import ParseError, Source
+from aish.lang.words import RESERVED
 
 
 def only(text: str, **options: bool) -> tree.Node:
@@ -317,3 +319,8 @@ def test_a_huge_command_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     parser = Parser(Source("-"), lambda: next(served, ""))
     with pytest.raises(ParseError, match="a single command longer"):
         parser.next()
+
+
+def test_completion_knows_all_reserved_words() -> None:
+    """They stand there in bash's order, which people see."""
+    assert set(candidates._KEYWORDS) == RESERVED
