@@ -34,10 +34,11 @@ class Aliases(Lexer):
     def changes_text(self, text: str) -> bool:
         return bool(self.aliases) or super().changes_text(text)
 
-    def replace_alias(self) -> None:
-        """With a token under the eye that may be a command's name: replace it until it is no alias."""
+    def replace_alias(self, *, argument: bool = False) -> None:
+        """With a token under the eye that may be a command's name: replace it until it is no alias. In posix mode a
+        reserved word is none, where it is one: not as an argument."""
         while self.aliases and self.tok.kind is WORD and self.tok.text in self.aliases:
-            if self.posix and self.tok.text in RESERVED:
+            if self.posix and not argument and self.tok.text in RESERVED:
                 return
             if not self._replace(self.aliases[self.tok.text]):
                 return
@@ -45,7 +46,7 @@ class Aliases(Lexer):
     def replace_argument(self) -> None:
         """With the word behind a replaced one under the eye."""
         if self.pass_by():
-            self.replace_alias()
+            self.replace_alias(argument=True)
 
     def pass_by(self) -> bool:
         """With what stands behind a replaced word under the eye, a redirection perhaps: whether that word's text

@@ -204,7 +204,7 @@ def _for(src: Source, node: For, tested: bool) -> Run:
                             try:
                                 _next_value(rt, name, value, site)
                             except ExpansionError as error:  # a readonly variable
-                                status = _refused(rt, error)
+                                status = refused(rt, error)
                                 if rt.errexit and not tested:
                                     rt.failed(status)
                                 break
@@ -237,8 +237,8 @@ def _trace_head(rt: Runtime, src: Source, word: str, name: str, words: list[Word
     show_head(rt, src, word, name, words)
 
 
-def _refused(rt: Runtime, error: ExpansionError) -> int:
-    """A loop's variable is readonly: the loop fails, in posix mode the shell."""
+def refused(rt: Runtime, error: ExpansionError) -> int:
+    """The variable of a loop is readonly: the loop fails, in posix mode the shell."""
     if rt.posix:
         raise error
     rt.report(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.lang import compile_word
 from aish.lang.compile_arithmetic import arithmetic
+from aish.lang.compile_compound import refused
 from aish.lang.control import Break, Continue
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import Arithmetic, Literal
@@ -145,7 +146,10 @@ def select(src: Source, node: Select, body: Run) -> Run:
             if number is None:
                 return 1
             shown = True
-            rt.assign(name, values[number - 1] if 1 <= number <= len(values) else "", site)
+            try:
+                rt.assign(name, values[number - 1] if 1 <= number <= len(values) else "", site)
+            except ExpansionError as error:
+                return refused(rt, error)
             try:
                 status = body(rt)
                 if rt.pending:

@@ -307,6 +307,8 @@ def _with_assignments(rt: Runtime, assigns: list[Assignment], argv: list[str], i
                 shown = assignment.store(rt)
                 if rt.xtrace:
                     _show(rt, shown)
+                if argv[0] == "exec" and len(argv) > 1:
+                    rt.vars.export(assignment.name)  # the program that takes our place has them, whatever stays here
             if rt.xtrace:
                 _trace(rt, argv)
             return invoke(rt, argv)

@@ -105,8 +105,10 @@ class Job:
 
     @property
     def shown(self) -> str:
-        """Its command, as bash prints it."""
-        return f"( {self.text[1:-1].strip()} )" if self.text[:1] == "(" and self.text[-1] == ")" else self.text
+        """Its command, as bash prints it: laid out, however it was written."""
+        from aish.lang.reprint import laid_out
+
+        return laid_out(self.text)
 
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""

@@ -315,7 +315,7 @@ class Parser(Compounds):
                 redirects.append(self.redirect())
                 continue
             if self.aliases:
-                self.replace_argument() if words else self.replace_alias()
+                self.replace_argument() if words else self.replace_alias(argument=bool(assigns or redirects))
                 if self.tok is not tok and self.tok.kind is not WORD:
                     continue  # a redirection perhaps
                 tok = self.tok

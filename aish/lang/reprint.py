@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from aish.lang.parser import Parser
 from aish.lang.reprint_lines import Lines
+from aish.lang.source import ParseError, Source
 from aish.lang.tree import (
     AndOr,
     Arithmetic,
@@ -33,7 +35,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from aish.lang.source import Source
     from aish.lang.tree import Assign, Node
 
 _STEP = 4
@@ -73,6 +74,17 @@ def whole(source: Source, node: Node) -> str:
     printer.command(node)
     printer.pending_documents()
     return printer.text()
+
+
+def laid_out(text: str) -> str:
+    """The text of one command as `jobs` shows it; as it is where it cannot be read alone (its here-document is
+    elsewhere)."""
+    source = Source("jobs", text)
+    try:
+        items = Parser(source).whole().items
+    except ParseError:
+        return text
+    return whole(source, items[0]) if len(items) == 1 else text
 
 
 class _Printer(Lines):

@@ -204,7 +204,7 @@ class Words(Scanner):
                 if mode == IN_BRACES and self.char(1) == '"':  # $".." is ".."
                     self.pos += 1
                     continue
-                ansi = mode == IN_BRACES and not self.in_document and self.char(1) == "'"
+                ansi = mode == IN_BRACES and not (self.in_document or self.posix) and self.char(1) == "'"
                 part = self.ansi_quoted() if ansi else self.dollar(True)
             elif char == "`":
                 part = self.backquote(mode != IN_DOCUMENT)

@@ -112,6 +112,24 @@ def test_copy_says_what_is_wrong_with_it(installed: Installed, tmp_path: Path) -
     assert "hint: " in done.stderr
 
 
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_cut_off_it_is_an_error(shell: str, installed: Installed) -> None:
+    """Fault: started while an installer writes it, it did nothing, said nothing and ended well."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    whole = installed.program.read_bytes()
+    first, end = whole.index(b"\n") + 2, whole.index(b"\nimport sys\n")
+    ends = [at for at, byte in enumerate(whole) if byte == 10 and first < at < end]
+    copy = installed.program.with_name("cut")
+    for at in sorted({first, *ends, *(at + 1 for at in ends), *range(first, end, 61), end - 1} - {end}):
+        copy.write_bytes(whole[:at])
+        done = installed.run(shell, copy, *WORDS)
+        assert done.returncode != 0, whole[:at]
+        assert done.stderr != ""
+        assert done.stdout == ""
+    copy.unlink()
+
+
 def test_script_that_names_it(installed: Installed, tmp_path: Path) -> None:
     script = tmp_path / "a script"
     script.write_text(f"#!/usr/bin/env aish\n{SHOW}\n[[ $0 == */'a script' ]]\n")

@@ -80,7 +80,10 @@ def _send_supervised(rt: Runtime, word: str, signo: int) -> bool:
 
 
 def _list(rt: Runtime, words: list[str]) -> int:
-    words = words[1:] if words[:1] == ["--"] else words
+    while words and words[0][:1] == "-":  # with a signal, too: it says nothing here
+        word, *words = words
+        if word == "--":
+            break
     if not words:
         rt.write(signals.table(plain=rt.posix))
         return 0

@@ -303,6 +303,9 @@ class _Output:
                 self._complain(f"{text}: not a number")
         if value - value != 0:  # infinite, or no number: not padded with zeros
             shown = _spec(flags.replace("0", ""), width, precision, "G" if conversion.isupper() else "g") % value
+            if value != value and stripped[:1] == "-":
+                negative = "-" + shown.strip(" +")
+                shown = negative.ljust(width) if "-" in flags else negative.rjust(width)
         elif conversion in "aA":
             places = min(precision, _MOST_PLACES)
             shown = long_double.hexadecimal(long_double.of(value), conversion, flags, width, places, double=posix)
