@@ -457,6 +457,28 @@ def test_without_echo_nothing_but_prompts_and_output(kind: str, open_terminal: C
     assert "three" in terminal.run("echo th''ree")
 
 
+@pytest.mark.parametrize("kind", ["xterm", "linux"])
+def test_what_a_program_types_is_shown_byte_by_byte(kind: str, open_terminal: Callable[..., Terminal]) -> None:
+    """It was painted: a colour or a cursor movement stood within the words, and at their end."""
+    terminal = open_terminal(kind)
+    child = terminal.child
+    child.expect_exact("PROMPT> ")
+    child.send("nosuch 'a b' >&2; echo one\r")
+    child.expect_exact("nosuch 'a b' >&2; echo one\r\n")
+    child.expect_exact("one\r\n")
+    child.expect_exact("PROMPT> ")
+    child.send("if true\rthen\r")
+    child.expect_exact("if true\r\nMORE> then\r\nMORE> ")
+    time.sleep(0.3)  # more is known of the words: nothing is painted anew
+    child.send("echo two; fi\r")
+    child.expect_exact("echo two; fi\r\n")
+    assert child.before == ""
+    child.expect_exact("two\r\n")
+    child.expect_exact("PROMPT> ")
+    child.send("PS1='\\[\\e[32m\\]g\\[\\e[0m\\]> '\r")
+    child.expect_exact("\x1b[32mg\x1b[0m> ")
+
+
 def test_read_tells_that_a_line_goes_on(terminal: Terminal) -> None:
     """POSIX: by PS2, where somebody types."""
     terminal.type("echo be''gin; read x; echo got $x\r")
