@@ -520,6 +520,37 @@ def test_a_trap_for_hangups_at_the_prompt_runs(terminal: Terminal) -> None:
     terminal.expect("still\r\n")
 
 
+def test_lines_are_counted_at_a_prompt(terminal: Terminal) -> None:
+    """$LINENO was always 1, and $HISTCMD that of the next line."""
+    assert "H1L1\r\n" in terminal.run("echo H${HISTCMD}L$LINENO")
+    assert "H2L2\r\n" in terminal.run("echo H${HISTCMD}L$LINENO")
+    terminal.run("f() { echo F$LINENO; }")
+    assert "F1\r\n" in terminal.run("f")
+    assert "E5\r\n" in terminal.run("eval 'echo E$LINENO'")
+
+
+def test_autocd(terminal: Terminal) -> None:
+    """It was looked at when the program had not run, in a process of its own."""
+    terminal.run("shopt -s autocd")
+    terminal.run("/usr")
+    terminal.run("bin")
+    assert "/usr/bin\r\n" in terminal.run("pwd")
+
+
+def test_comments_can_be_turned_off_at_a_prompt(terminal: Terminal) -> None:
+    terminal.run("shopt -u interactive_comments")
+    assert "a #b\r\n" in terminal.run("echo a #b")
+    terminal.run("shopt -s interactive_comments")
+    assert "a\r\n" in terminal.run("echo a #b")
+
+
+def test_keys_that_the_terminal_has_for_editing(terminal: Terminal) -> None:
+    """stty erase X was for programs only."""
+    terminal.run("stty erase X kill Y")
+    terminal.type("junkYecho abcXd\r")
+    terminal.expect(r"abd\r\n(?:\x1b[^\n]*)?abd\r\n")
+
+
 def test_norc_is_stronger_than_rcfile(tmp_path: Path, open_terminal: Callable[..., Terminal]) -> None:
     """As in bash."""
     (tmp_path / "rc").write_text("mine=read\n")
