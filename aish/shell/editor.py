@@ -53,7 +53,7 @@ class Editor:
             type_on_paper(self.session.app, prompts)
         else:
             draw_once(self.session.app, prompts)
-        self._interruption = Interruption(self.session.app)
+        self._interruption = Interruption(self.session.app, rt.signals)
 
     def read(self, begin: Document, running: Callable[[], None]) -> Any:
         """What was typed behind `begin`, or what a key has ended it with; None for Ctrl-D. `running` is called when

@@ -180,6 +180,25 @@ def test_ctrl_z_jobs_bg_fg(terminal: Terminal) -> None:
     assert "sleep" not in terminal.run("jobs").replace("jobs", "")
 
 
+@pytest.mark.parametrize("line", ["sleep 30", "sleep 30 | cat"])
+def test_ctrl_z_that_comes_before_the_program_is_not_lost(line: str, terminal: Terminal) -> None:
+    """Between Enter and the program it was nobody's: the program ran on."""
+    for half_ms in range(20):
+        terminal.type(line + "\r")
+        terminal.child.expect_exact(line + "\r\n")  # Enter was read
+        time.sleep(half_ms / 2000)
+        terminal.type("\x1a")
+        terminal.expect("Stopped")
+        terminal.at_prompt()
+        terminal.run("kill -9 %1; wait")
+
+
+def test_ctrl_z_in_an_empty_line_is_for_no_program(terminal: Terminal) -> None:
+    terminal.type("\x1a")
+    terminal.type("sleep 0.01; echo st''$?\r")
+    terminal.expect("st0\r\n")
+
+
 def test_ctrl_z_of_a_pipeline_stops_all_of_it(terminal: Terminal) -> None:
     terminal.start("sleep 1000 | (cat; echo never) | (echo the la''st >&2; cat)")
     terminal.expect("the last")  # who is begun later would not be stopped, in bash as well
