@@ -136,7 +136,10 @@ def run_text(rt: Runtime, text: str, name: str, *, line_shift: int = 0) -> int:
 def run_line(rt: Runtime, text: str) -> int:
     """Run what was typed at a prompt: no error leaves it but the shell's own end."""
     try:
-        status = run_source(rt, Source("aish", text))
+        source = Source("aish", text)
+        parser = Parser(source, posix=rt.posix)
+        parser.comments = not rt.interactive or "interactive_comments" in rt.shopt
+        status = run_source(rt, source, parser=parser)
     except AishError as error:
         rt.report(error)
         status = status_of(error)

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
         def next_number(self) -> int:
             """The number that the next line gets."""
 
+        def has_own(self) -> bool:
+            """Whether the last line is that of the command that runs."""
+
         def add(self, line: str) -> None:
             """A line that was not typed here."""
 

@@ -95,6 +95,9 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
 
     if argv[0][:1] == "%" and rt.monitor:
         return invoke(rt, ["fg", *argv])
+    if rt.interactive and "autocd" in rt.shopt and len(argv) == 1 and _is_only_a_folder(rt, argv[0]):
+        rt.error_line(f"cd -- {argv[0]}")
+        return invoke(rt, ["cd", "--", argv[0]], functions=False)
     try:
         if rt.host.is_supervised(argv[0]):
             return process.run_stage(rt, argv, last=last)
@@ -103,11 +106,13 @@ def run_external(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
         instead = _instead(rt, argv) if error.status == process.NOT_FOUND and "/" not in argv[0] else None
         if instead is not None:
             return instead(rt)
-        if rt.interactive and "autocd" in rt.shopt and len(argv) == 1 and os.path.isdir(argv[0]):
-            rt.error_line(f"cd -- {argv[0]}")
-            return invoke(rt, ["cd", "--", argv[0]], functions=False)
         rt.complain_not_run(argv[0], error)
         return error.status
+
+
+def _is_only_a_folder(rt: Runtime, name: str) -> bool:
+    """Whether no program is meant. Looked at before one is begun: its process could not change our folder."""
+    return os.path.isdir(name) and ("/" in name or rt.commands.find(name) is None)
 
 
 def _instead(rt: Runtime, argv: list[str]) -> Run | None:

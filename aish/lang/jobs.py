@@ -309,11 +309,17 @@ class JobTable:
         try:
             stops = rt.monitor and (rt.interactive or not rt.lasting)  # in a session nobody would let it go on
             flags = os.WUNTRACED if stops else 0
+            if stops and job.pgid and rt.signals.stop_is_due():
+                try:
+                    self.signal(job, signals.SIGTSTP)
+                except OSError:
+                    pass  # it has just ended
             for process in job.processes:
                 while process.state == RUNNING and _look(process, flags):
                     pass
         finally:
             rt.signals.mode = signals.RUNNING
+        rt.signals.stop_asked_s = 0.0
         if self.terminal is not None and job.pgid:
             self.terminal.take_back(job)
         if job.state == STOPPED:

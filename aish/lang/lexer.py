@@ -64,6 +64,9 @@ class Lexer(Dollars):
     """`tok` is the token under the parser's eye; nothing behind it has been read, except a here-document's
     body. `posix` leaves aish's own operator (|=) out."""
 
+    comments = True
+    """Whether # begins one: at a prompt that can be turned off."""
+
     def __init__(self, source: Source, more: Callable[[], str] | None = None, *, posix: bool = False) -> None:
         super().__init__(source, more)
         self.posix = posix
@@ -107,7 +110,7 @@ class Lexer(Dollars):
                 self.pos += 1
             elif char == "\\" and self.char(1) == "\n":
                 self.skip_continuations()
-            elif char == "#":
+            elif char == "#" and self.comments:
                 end = self.find("\n", self.pos)
                 self.mark(self.pos, end if end >= 0 else len(self.text), COMMENT)
                 self.pos = end if end >= 0 else len(self.text)

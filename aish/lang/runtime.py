@@ -190,6 +190,8 @@ class Runtime(Moments):
         """What was typed, where a shell at a prompt keeps it."""
         self.abbreviations: dict[str, str] = {}
         """What a word at the prompt is replaced by as it is typed."""
+        self.lines_before = 0
+        """Lines that were typed at the prompt before the command that runs."""
         self.command_number = 1
         """Of the command that a prompt asks for."""
         self.options_index = 0

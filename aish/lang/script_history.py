@@ -30,6 +30,10 @@ class ScriptHistory:
         """The number that the next line gets."""
         return self._lines[-1][0] + 1 if self._lines else 1
 
+    def has_own(self) -> bool:
+        """Whether the last line is that of the command that runs."""
+        return self._rt.history
+
     def add(self, line: str) -> None:
         """A line that was not read as a command."""
         self._lines.append((self.next_number(), line, time()))

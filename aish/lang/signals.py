@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+from time import monotonic
 
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.digits import saturated
@@ -59,6 +60,8 @@ PAUSED = "paused"  # the built-in `wait`: every trapped signal cuts it short
 _DEFAULT_AT_START = (_signal.SIGPIPE, _signal.SIGXFSZ)
 """Python ignores these when it starts; the shell and its programs get the default action."""
 
+_STOP_S = 0.25
+"""For so long is a Ctrl-Z for the job that is about to begin."""
 _END_PROGRAMS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 _INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
 
@@ -142,6 +145,8 @@ class Signals:
         self.handled: set[int] = set()
         self.at_prompt: Callable[[int], None] | None = None
         """Takes the signals that come while an editor with an event loop of its own reads a command."""
+        self.stop_asked_s = 0.0
+        """When Ctrl-Z came that no job has got yet; 0: none. Keys that come behind it take it away."""
         self.cut_by = 0
         """The signal that has ended the Python code that was the last command; 0: none."""
 
@@ -174,7 +179,7 @@ class Signals:
         """Set every disposition anew (libraries with an event loop leave theirs behind)."""
         for signo in self.own_ignored:
             if signo not in self.traps:
-                _signal.signal(signo, _signal.SIG_IGN)
+                _signal.signal(signo, self._note_stop if signo == SIGTSTP else _signal.SIG_IGN)
         wanted = {SIGINT} | {signo for signo, action in self.traps.items() if 0 < signo <= LAST and action}
         wanted -= {SIGKILL, SIGSTOP}
         if EXIT in self.traps:
@@ -192,6 +197,14 @@ class Signals:
         for signo in wanted:
             _signal.signal(signo, self._arrive)
         self.handled = wanted
+
+    def _note_stop(self, signo: int, frame: object) -> None:
+        """Ctrl-Z is nothing to the shell; where it comes behind Enter the job that is about to begin was meant."""
+        self.stop_asked_s = monotonic()
+
+    def stop_is_due(self) -> bool:
+        """Whether the job that begins is to stop at once."""
+        return self.stop_asked_s > 0 and monotonic() - self.stop_asked_s < _STOP_S
 
     # ----------------------------------------------------------------------------------------- traps
 

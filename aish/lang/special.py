@@ -133,10 +133,16 @@ def version() -> str:
 
 
 def _number_typed(rt: Runtime) -> str:
-    """At a prompt that of the next line, in a script that of the command itself."""
+    """That of the command itself; between two commands, where PS1 asks, of the next one."""
     if rt.typed is None:
         return "0"
-    return str(rt.typed.next_number() - (rt.history and not rt.interactive))
+    return str(rt.typed.next_number() - rt.typed.has_own())
+
+
+def _line_number(rt: Runtime) -> str:
+    """At a prompt the lines that were typed before count, but not in what functions and files have."""
+    line = rt.at.line if rt.at else 0
+    return str(line if rt.frames else line + rt.lines_before)
 
 
 def _set_options(rt: Runtime) -> str:
@@ -207,7 +213,7 @@ _VALUES: dict[str, Callable[[Runtime], str]] = {
     "HISTCMD": _number_typed,
     "HOSTNAME": lambda rt: os.uname().nodename,
     "HOSTTYPE": lambda rt: os.uname().machine,
-    "LINENO": lambda rt: str(rt.at.line if rt.at else 0),
+    "LINENO": _line_number,
     "MACHTYPE": _type,
     "OSTYPE": lambda rt: "linux-gnu",
     "RANDOM": _random,

@@ -28,13 +28,13 @@ SEEN = "fg:ansidefault"
 
 
 class Editor:
-    """One, for as many lines as are wanted. `prompts` gives the prompt of a row on paper; `input` and `output` are
-    for tests; the rest is PromptSession's."""
+    """One, for as many lines as are wanted. `prompts` gives the prompt of a row, as it is written, or None for one
+    that is to be drawn; `input` and `output` are for tests; the rest is PromptSession's."""
 
     def __init__(
         self,
         rt: Runtime,
-        prompts: Callable[[int], str],
+        prompts: Callable[[int], str | None],
         *,
         on_paper: bool | None = None,
         goes_on: bool = False,
@@ -52,8 +52,8 @@ class Editor:
         if self.on_paper:
             type_on_paper(self.session.app, prompts)
         else:
-            draw_once(self.session.app)
-        self._interruption = Interruption(self.session.app)
+            draw_once(self.session.app, prompts)
+        self._interruption = Interruption(self.session.app, rt.signals)
 
     def read(self, begin: Document, running: Callable[[], None]) -> Any:
         """What was typed behind `begin`, or what a key has ended it with; None for Ctrl-D. `running` is called when

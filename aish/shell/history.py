@@ -38,6 +38,7 @@ class History:
         self._key: str | None = None
         self._running: int | None = None
         """The number of the command that runs."""
+        self._runs = False
         self._path = os.path.join(folders.state(), NAME)
         self._came = time.time()
         self._text = False
@@ -75,6 +76,10 @@ class History:
         """The number that the next line gets."""
         found = self.lines()
         return found[-1][0] + 1 if found else 1
+
+    def has_own(self) -> bool:
+        """Whether the last line is that of the command that runs."""
+        return self._runs and self._running is not None
 
     def add(self, line: str) -> None:
         """A line that was not typed here: `history -s`, -r."""
@@ -121,6 +126,7 @@ class History:
 
     def begins(self, text: str) -> None:
         """A command was typed, and is about to run."""
+        self._runs = True
         if self.rt.history:
             self._begins(text.rstrip("\n"))
         else:
@@ -144,6 +150,7 @@ class History:
 
     def ended(self, status: int, duration_s: float) -> None:
         """It has run."""
+        self._runs = False
         if self._key is not None:
             self.link.tell("history_end", key=self._key, status=status, duration_s=duration_s)
             self._key = None

@@ -12,16 +12,24 @@ from aish.shell.keyboard import LineInput
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
 
+    from aish.lang.signals import Signals
+
 
 class Interruption:
     """Of one editor. It takes the signal until somebody else does."""
 
-    def __init__(self, app: Application[Any]) -> None:
+    def __init__(self, app: Application[Any], signals: Signals) -> None:
         self._app = app
+        self._signals = signals
         self._waits = False
         self._keys = app.input if isinstance(app.input, LineInput) else None
         if self._keys is not None:
-            self._keys.hold(lambda: self._waits)
+            self._keys.hold(self._holds)
+
+    def _holds(self) -> bool:
+        """Before each key: a Ctrl-Z that came before one is for nobody."""
+        self._signals.stop_asked_s = 0.0
+        return self._waits
 
     def listen(self) -> None:
         """From now on."""

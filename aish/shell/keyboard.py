@@ -28,6 +28,10 @@ def keyboard() -> Input | None:
     return LineInput(sys.stdin) if sys.stdin.isatty() else None
 
 
+_EDITING = ((termios.VERASE, b"\x7f"), (termios.VKILL, b"\x15"), (termios.VWERASE, b"\x17"))
+"""What `stty erase X` and its like choose, and the keys that do that in the editor."""
+_OWN = b"\x7f\x08\x15\x17\x1b\r\n\0"
+"""Keys that do it anyway, or can do nothing else."""
 _CC = 6
 """Where the special characters are among a terminal's modes."""
 _SILENCE_MS = 500
@@ -58,11 +62,21 @@ class _Keys(raw_mode):
         return int(super()._patch_lflag(attrs)) | (attrs & termios.ISIG)
 
 
+def _chosen(fd: int) -> dict[bytes, bytes]:
+    """What somebody has the terminal take for keys that edit: the editor's keys for it."""
+    try:
+        special = termios.tcgetattr(fd)[_CC]
+    except termios.error:
+        return {}  # hung up: reading will say so
+    return {char: key for place, key in _EDITING if (char := special[place]) not in _OWN}
+
+
 class LineInput(Vt100Input):
     """prompt_toolkit's input with a reader of our own."""
 
     def raw_mode(self) -> AbstractContextManager[None]:
         """While a line is edited."""
+        self._reader.chosen = _chosen(self._fileno)
         return _Keys(self._fileno)
 
     def __init__(self, stdin: TextIO) -> None:
@@ -87,6 +101,7 @@ class _LineReader(PosixStdinReader):
         super().__init__(stdin_fd, encoding=encoding)
         self._tail = b""
         self._pasting = False
+        self.chosen: dict[bytes, bytes] = {}
         self.held: Callable[[], bool] = bool
         self._poll = select.poll()
         self._poll.register(stdin_fd, select.POLLIN)
@@ -118,7 +133,10 @@ class _LineReader(PosixStdinReader):
             byte = self._byte()
             if not byte:
                 break
-            data += b"\r" if byte == b"\n" and not self._pasting else byte  # for the editor it is Enter
+            if self._pasting:
+                data += byte
+            else:
+                data += b"\r" if byte == b"\n" else self.chosen.get(byte, byte)  # for the editor it is Enter
             if byte in _STOPS and not self._pasting:
                 break
         return self._stdin_decoder.decode(bytes(data))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import termios
 from typing import TYPE_CHECKING
@@ -10,9 +11,23 @@ from typing import TYPE_CHECKING
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.output import create_output
 from prompt_toolkit.output.plain_text import PlainTextOutput
+from prompt_toolkit.output.vt100 import Vt100_Output
 
 if TYPE_CHECKING:
     from prompt_toolkit.output import Output
+
+
+_NOTHING = re.compile(r"(?:\x1b\[(?:\?25[hl]|\?12l|\?7[hl]|0m))*")
+"""How something would be drawn, and nothing that is."""
+
+
+class Screen(Vt100_Output):
+    """One that can move its cursor. Where nothing has changed, it is left alone."""
+
+    def flush(self) -> None:
+        if self._cursor_visible is not False and _NOTHING.fullmatch("".join(self._buffer)):
+            self._buffer.clear()
+        super().flush()
 
 
 class Paper(PlainTextOutput):
@@ -57,5 +72,7 @@ def paper() -> Output:
 def screen() -> Output:
     """The terminal, as one that can move its cursor."""
     output = create_output(always_prefer_tty=True)
-    output.enable_cpr = False  # type: ignore[attr-defined]  # a terminal that does not answer would be waited for
+    if isinstance(output, Vt100_Output):
+        output.__class__ = Screen
+        output.enable_cpr = False  # a terminal that does not answer would be waited for
     return output

@@ -21,12 +21,14 @@ from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_t
 from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
 
 from aish.lang import prompts, signals
 from aish.lang.control import Interrupted, Unwind
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, SIGWINCH, Section
 from aish.shell import terminal_marks
 from aish.shell.completer import ShellCompleter
+from aish.shell.drawing import DrawnOnce
 from aish.shell.editor import SEEN, Editor
 from aish.shell.glance import Glance
 from aish.shell.keys import bindings
@@ -37,7 +39,7 @@ from aish.shell.paper import echoes, is_paper
 from aish.shell.plain import PlainReader
 from aish.shell.recalled import Lines, Suggest
 from aish.shell.shell_lexer import ShellLexer
-from aish.shell.typewriter import Typewriter
+from aish.shell.typewriter import Typewriter, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -117,7 +119,7 @@ class Prompt:
         self.offered = Offered()
         self._bound_of: dict[tuple[str, str], tuple[str, str]] = {}
         """What of `Runtime.bound` these are."""
-        self._lexers: deque[ShellLexer] = deque([ShellLexer(rt, self.known)], maxlen=16)
+        self._lexers: deque[ShellLexer] = deque([self._lexer()], maxlen=16)
         self._completer = ShellCompleter(rt, link, verbs)
         self._input, self._output = input, output
         self._is_paper = output is None and is_paper(rt.values.get("TERM", ""))
@@ -256,12 +258,28 @@ class Prompt:
         fragments = list(to_formatted_text(shown, style=SEEN))
         if not self.marks:
             return fragments
+        renderer = self.session.app.renderer
+        if isinstance(renderer, DrawnOnce) and renderer.has_begun:
+            return fragments
         end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
         return [("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS), *fragments, end]
 
-    def _typed_prompt(self, row: int) -> str:
-        """On a dumb terminal."""
-        return prompts.unmarked(self._second(row) if row else self._first)
+    def _typed_prompt(self, row: int) -> str | None:
+        """As it is written; None for the prompt of our own, which changes while it is seen."""
+        if self._prefix is not None:
+            return None
+        if row and not self.editor.on_paper and self.rt.vars.get("PS2") == "> ":
+            return "> ".rjust(get_cwidth(visible(self._first.rpartition("\n")[2])))
+        text = prompts.unmarked(self._second(row) if row else self._first)
+        return text if row or not self.marks else terminal_marks.PROMPT_BEGINS + text + terminal_marks.PROMPT_ENDS
+
+    def _lexer(self) -> ShellLexer:
+        return ShellLexer(self.rt, self.known, self._rows_at_once)
+
+    def _rows_at_once(self) -> int:
+        """Rows that the editor has as they were typed."""
+        renderer = self.session.app.renderer
+        return renderer.at_once if isinstance(renderer, DrawnOnce) else 0
 
     def _second(self, row: int) -> str:
         """PS2, expanded when its row is first drawn: in the midst of the prompt, but as commands are run."""
@@ -296,7 +314,7 @@ class Prompt:
 
     def _paint_anew(self) -> None:
         """More is known of the words. Colours are remembered by the lexer that gave them: take a new one."""
-        self._lexers.append(ShellLexer(self.rt, self.known))
+        self._lexers.append(self._lexer())
         self.session.lexer = self._lexers[-1]
         get_app().invalidate()
 

@@ -111,6 +111,7 @@ def interact(rt: Runtime, host: ShellHost, asked: Arguments) -> int:
 def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int:
     """The loop."""
     leaving = Leaving(rt)
+    typed = 0
     while True:
         text: str | None = ""
         try:
@@ -128,6 +129,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 rt.error_line(last_word(rt))
                 raise Exit(rt.status)
             rt.command_number += 1
+            rt.lines_before, typed = typed, typed + text.removesuffix("\n").count("\n") + 1
             if text.strip() and (text := _expanded(rt, reader, text)):
                 _run(rt, reader, history, text)
             leaving.typed(text)

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 class ShellLexer(Lexer):
-    """Colours by our parser, and by what is known of the words."""
+    """Colours by our parser, and by what is known of the words. `plain` says how many lines have none."""
 
-    def __init__(self, rt: Runtime, known: KnownWords | None = None) -> None:
+    def __init__(self, rt: Runtime, known: KnownWords | None = None, plain: Callable[[], int] | None = None) -> None:
         self.rt = rt
         self.known = known
+        self.plain = plain
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
         judge = self.known.judge if self.known is not None else None
@@ -32,6 +33,8 @@ class ShellLexer(Lexer):
         def get(number: int) -> StyleAndTextTuples:
             if number >= len(lines):
                 return []
+            if self.plain is not None and number < self.plain():
+                return [("", piece) for _, piece in lines[number]]
             return [(f"class:aish.{kind}" if kind else "", piece) for kind, piece in lines[number]]
 
         return get

@@ -30,7 +30,7 @@ _ESCAPES = re.compile(
 class Typewriter(Renderer):
     """In the place of prompt_toolkit's renderer; `prompts` gives the prompt of a row, as it is written."""
 
-    prompts: Callable[[int], str]
+    prompts: Callable[[int], str | None]
     _above: list[str] | None = None
     """The rows above the one that the cursor is in; None: nothing is drawn."""
     _drawn = ""
@@ -94,7 +94,7 @@ class Typewriter(Renderer):
         self._show(rows[row], column)
 
     def _begin(self, row: int, above: list[str] | None = None) -> None:
-        prompt = self.prompts(row)
+        prompt = self.prompts(row) or ""
         self._line_end = line_end(self.output)
         self._write(prompt.replace("\n", self._line_end))
         width = get_cwidth(visible(prompt.rpartition("\n")[2]))
@@ -175,7 +175,7 @@ def _wanted(layout: Layout) -> tuple[list[str], int, int]:
     return [label + found.text.replace("\n", " ")], 0, len(label) + found.cursor_position
 
 
-def type_on_paper(app: Application[str], prompts: Callable[[int], str]) -> None:
+def type_on_paper(app: Application[str], prompts: Callable[[int], str | None]) -> None:
     """Have an application draw by this renderer; `prompts` gives the prompt of a row."""
     renderer = app.renderer
     renderer.__class__ = Typewriter

@@ -29,20 +29,46 @@ def test_keys(line: str, keys: str) -> None:
     assert _parted(f'"{shown(keys)}": x') == (keys, "x")
 
 
+_OWN = """default=$(bind -p; bind -m vi-insert -p; bind -m emacs -p)
+own() { bind "$@" -p | grep -vxF "$default" | grep -v '^#'; true; }
+"""
+"""What is bound, without what the editor has by itself."""
+
+
 def test_lists(aish: Aish) -> None:
     """A function that nobody has is no error, as in bash; nor is one that this editor has not."""
     done = aish(
-        r"""bind '"\C-o": "say\n"'; bind -x '"\C-t": "echo \"hi\""'; bind '"\C-g": yank'; bind 'set bell-style none'
-        bind -s; bind -X; bind -p; bind -q yank; bind -u yank; bind -q yank; echo $?; bind -r '\C-o'; bind -s
-        bind '"\C-g": nosuch'; bind '"\C-y": spell-correct-word'; bind -m vi-command '"k": undo'; echo $?; bind -p
+        _OWN
+        + r"""bind '"\C-o": "say\n"'; bind -x '"\C-t": "echo \"hi\""'; bind '"\C-g": redraw-current-line'
+        bind 'set bell-style none'
+        bind -s; bind -X; own; bind -q redraw-current-line; bind -u redraw-current-line
+        bind -q redraw-current-line; echo $?; bind -r '\C-o'; bind -s
+        bind '"\C-g": nosuch'; bind '"\C-y": spell-correct-word'; bind -m vi-command '"k": undo'; echo $?; own
         bind nosuch; echo $?; bind -q nosuch; echo $?"""
     )
     assert done.out == (
-        '"\\C-o": "say\\C-j"\n"\\C-t": "echo \\"hi\\""\n"\\C-g": yank\nyank can be invoked via "\\C-g".\n'
-        'yank is not bound to any keys.\n1\n0\n"\\C-y": spell-correct-word\n0\n1\n'
+        '"\\C-o": "say\\C-j"\n"\\C-t": "echo \\"hi\\""\n"\\C-g": redraw-current-line\n'
+        'redraw-current-line can be invoked via "\\C-g".\n'
+        'redraw-current-line is not bound to any keys.\n1\n0\n"\\C-y": spell-correct-word\n0\n1\n'
     )
     assert "nosuch: keys, a colon" in done.err
     assert "nosuch: no function of the editor" in done.err
+
+
+def test_keys_of_the_editor_are_listed(aish: Aish) -> None:
+    """Nothing was but what somebody had bound."""
+    done = aish(
+        r"""bind -q beginning-of-line; bind '"\C-a": "x"'; bind -q beginning-of-line; bind -p | grep -c self-insert
+        bind -p | grep -e C-y -e dump-macros; bind -P | grep '^yank '; bind -v | grep mode
+        set -o vi; bind -v | grep editing-mode; bind -V | grep keymap"""
+    )
+    assert done.out == (
+        'beginning-of-line can be invoked via "\\C-a", "\\eOH", "\\e[H".\n'
+        'beginning-of-line can be invoked via "\\eOH", "\\e[H".\n95\n'
+        '# dump-macros (not bound)\n"\\C-y": yank\n"\\e\\C-y": yank-nth-arg\nyank can be found on "\\C-y".\n'
+        "set horizontal-scroll-mode off\nset show-mode-in-prompt off\nset editing-mode emacs\n"
+        "set editing-mode vi\nkeymap is set to `vi-insert'\n"
+    )
 
 
 def test_file_of_readline(aish: Aish) -> None:
@@ -54,14 +80,16 @@ def test_file_of_readline(aish: Aish) -> None:
         '$include ./more\n$endif\n$if other\n"c": yank\n$endif\nset keymap vi-command\n"k": yank\n'
         'set keymap emacs\n"\\C-x": undo\n"open\n'
     )
-    done = aish("bind -f rc; echo $?; bind -p; bind -f nosuch || echo $?")
-    assert done.out == ('0\n"\\e[A": history-search-backward\n" ": magic-space\n"\\C-b": undo\n"\\C-x": undo\n1\n')
+    done = aish(_OWN + "bind -f rc; echo $?; own; bind -f nosuch || echo $?")
+    assert done.out == '0\n"\\e[A": history-search-backward\n" ": magic-space\n"\\C-b": undo\n"\\C-x": undo\n1\n'
     assert 'rc: "open: keys, a colon' in done.err
 
 
 def test_what_stands_behind_a_value_is_no_part_of_it(aish: Aish) -> None:
     """A comment behind a function's name freed the key, and a macro went on to the last quote of the line."""
-    done = aish(r"""bind '"\C-o": yank # text' '"\C-t": "a\"b" "c"' "'\C-x': x" "C-y: 'a\"b' # \""; bind -ps""")
+    done = aish(
+        _OWN + r"""bind '"\C-o": yank # text' '"\C-t": "a\"b" "c"' "'\C-x': x" "C-y: 'a\"b' # \""; own; bind -s"""
+    )
     assert done.out == '"\\C-o": yank\n"\\C-t": "a\\"b"\n"\\C-y": "a\\"b"\n'
 
 
@@ -71,8 +99,8 @@ def test_keymaps(aish: Aish) -> None:
         'set keymap vi-insert\n"jj": vi-movement-mode\nset keymap emacs-meta\n"x": yank\nset keymap emacs-ctlx\n'
         '"x": undo\n$if mode=vi\n"\\C-o": undo\n$endif\nset editing-mode vi\n$if mode=vi\n"\\C-t": undo\n$endif\n'
     )
-    done = aish("set -o emacs; bind -f rc; bind -p; echo; bind -m emacs -p; bind -m vi-command -p")
-    assert done.out == '"jj": vi-movement-mode\n"\\C-t": undo\n\n"\\ex": yank\n"\\C-xx": undo\n"\\C-t": undo\n'
+    done = aish(_OWN + "set -o emacs; bind -f rc; own; echo; own -m emacs; bind -m vi-command -p | grep -v '^#'")
+    assert done.out == '"\\C-t": undo\n"jj": vi-movement-mode\n\n"\\C-t": undo\n"\\C-xx": undo\n"\\ex": yank\n'
 
 
 def test_a_file_that_cannot_be_read_is_told(aish: Aish) -> None:
@@ -98,23 +126,24 @@ def test_nothing_in_a_file_ends_the_shell(aish: Aish) -> None:
     (aish.folder / "rc").write_bytes(
         b'Control-Meta-t: x\n"\\C-\xc3\x9f": x\n$include a\0b\n$include ~\0\nC-: x\n\xff: x\n"\\C-o": undo'
     )
-    assert aish("bind -f rc; bind -p").out == '"\\C-o": undo\n'
+    assert aish(_OWN + "bind -f rc; own").out == '"\\C-o": undo\n'
 
 
 def test_inputrc_is_read_by_a_shell_at_a_prompt(aish: Aish) -> None:
+    menu = 'menu-complete can be invoked via "\\C-i".\n'
     (aish.folder / "keys").write_text("TAB: menu-complete\n")
     environment = aish.environment | {"INPUTRC": str(aish.folder / "keys")}
-    assert aish.run(["-ic", "bind -p"], env=environment).out == '"\\C-i": menu-complete\n'
-    assert aish.run(["-c", "bind -p"], env=environment).out == ""
+    assert aish.run(["-ic", "bind -q menu-complete"], env=environment).out == menu
+    assert "not bound" in aish.run(["-c", "bind -q menu-complete"], env=environment).out
     (aish.folder / ".inputrc").write_text("TAB: menu-complete\n")
     homeless = {name: value for name, value in aish.environment.items() if name not in ("HOME", "INPUTRC")}
-    assert aish.run(["-ic", "bind -p"], env=homeless).out == ""
+    assert "not bound" in aish.run(["-ic", "bind -q menu-complete"], env=homeless).out
 
 
 def test_inputrc_chooses_vi(aish: Aish) -> None:
     """It said so before the editor was on, and nobody heard it. Where no line is edited it chooses nothing."""
     (aish.folder / "rc").write_text('set editing-mode vi\n$if mode=vi\n"\\C-o": undo\n$endif\n')
     environment = aish.environment | {"INPUTRC": str(aish.folder / "rc")}
-    ask = b"echo $SHELLOPTS | grep -o '[:]vi'; bind -p\n"
-    assert aish.run(["-i"], input=ask, env=environment).out == ':vi\n"\\C-o": undo\n'
+    ask = b"echo $SHELLOPTS | grep -o '[:]vi'; bind -m vi-insert -q undo | grep C-o\n"
+    assert aish.run(["-i"], input=ask, env=environment).out == ':vi\nundo can be invoked via "\\C-o".\n'
     assert aish.run(["-i", "--noediting"], input=ask, env=environment).out == ""

@@ -294,6 +294,46 @@ class Shown:
             pass
 
 
+def test_rows_that_were_typed_at_once_are_known_to_who_edits_them(editor: Terminal) -> None:
+    """What is written and not drawn is to be where the editor takes it to be."""
+    editor.run("PS1='one\\ntwo> '")
+    shown = Shown(editor)
+    editor.type("\r")
+    shown.until("two> ")
+    editor.type("for i in 1\rdo\r")
+    shown.until("MORE> do")
+    for key in "echo x$i":
+        editor.type(key)
+        time.sleep(0.02)
+    line, _ = shown.until("echo x$i")
+    editor.type("\x1b[A\x1b[A\x05 2")  # up twice, to the end
+    shown.until("for i in 1 2")
+    assert shown.until("MORE> do")[0] == line - 1
+    editor.type("\x1b[B\x1b[B\x05; done\r")
+    shown.until("x2")
+    assert [row.rstrip() for row in shown.screen.display[line - 2 : line + 3]][1:] == [
+        "MORE> do", "MORE> echo x$i; done", "x1", "x2",
+    ]  # fmt: skip
+
+
+def test_a_long_line_typed_at_once(editor: Terminal) -> None:
+    """Over the right edge, and with as many columns as there are."""
+    editor.run("PS1='> '; PS2='more> '")
+    for count in (110, 118, 119, 300):
+        shown = Shown(editor)
+        editor.type("\r")
+        shown.until("> ")
+        word = "a" * (count - len("echo b")) + "b"
+        editor.type(f"echo {word} |\rcat\r")
+        shown.until("more> cat")
+        editor.type("echo end; echo\r")
+        shown.until("end; echo")
+        shown.until("end  ")
+        text = "".join(shown.screen.display)
+        assert text.count("more> cat") == 1, count
+        assert text.count(word) == 2, [r for r in shown.screen.display if r.strip()]
+
+
 def test_own_prompt(editor: Terminal) -> None:
     """Folder, branch, environment and the status of the last command."""
     (editor.folder / "repo" / ".git").mkdir(parents=True)

@@ -180,6 +180,25 @@ def test_ctrl_z_jobs_bg_fg(terminal: Terminal) -> None:
     assert "sleep" not in terminal.run("jobs").replace("jobs", "")
 
 
+@pytest.mark.parametrize("line", ["sleep 30", "sleep 30 | cat"])
+def test_ctrl_z_that_comes_before_the_program_is_not_lost(line: str, terminal: Terminal) -> None:
+    """Between Enter and the program it was nobody's: the program ran on."""
+    for half_ms in range(20):
+        terminal.type(line + "\r")
+        terminal.child.expect_exact(line + "\r\n")  # Enter was read
+        time.sleep(half_ms / 2000)
+        terminal.type("\x1a")
+        terminal.expect("Stopped")
+        terminal.at_prompt()
+        terminal.run("kill -9 %1; wait")
+
+
+def test_ctrl_z_in_an_empty_line_is_for_no_program(terminal: Terminal) -> None:
+    terminal.type("\x1a")
+    terminal.type("sleep 0.01; echo st''$?\r")
+    terminal.expect("st0\r\n")
+
+
 def test_ctrl_z_of_a_pipeline_stops_all_of_it(terminal: Terminal) -> None:
     terminal.start("sleep 1000 | (cat; echo never) | (echo the la''st >&2; cat)")
     terminal.expect("the last")  # who is begun later would not be stopped, in bash as well
@@ -457,6 +476,28 @@ def test_without_echo_nothing_but_prompts_and_output(kind: str, open_terminal: C
     assert "three" in terminal.run("echo th''ree")
 
 
+@pytest.mark.parametrize("kind", ["xterm", "linux"])
+def test_what_a_program_types_is_shown_byte_by_byte(kind: str, open_terminal: Callable[..., Terminal]) -> None:
+    """It was painted: a colour or a cursor movement stood within the words, and at their end."""
+    terminal = open_terminal(kind)
+    child = terminal.child
+    child.expect_exact("PROMPT> ")
+    child.send("nosuch 'a b' >&2; echo one\r")
+    child.expect_exact("nosuch 'a b' >&2; echo one\r\n")
+    child.expect_exact("one\r\n")
+    child.expect_exact("PROMPT> ")
+    child.send("if true\rthen\r")
+    child.expect_exact("if true\r\nMORE> then\r\nMORE> ")
+    time.sleep(0.3)  # more is known of the words: nothing is painted anew
+    child.send("echo two; fi\r")
+    child.expect_exact("echo two; fi\r\n")
+    assert child.before == ""
+    child.expect_exact("two\r\n")
+    child.expect_exact("PROMPT> ")
+    child.send("PS1='\\[\\e[32m\\]g\\[\\e[0m\\]> '\r")
+    child.expect_exact("\x1b[32mg\x1b[0m> ")
+
+
 def test_read_tells_that_a_line_goes_on(terminal: Terminal) -> None:
     """POSIX: by PS2, where somebody types."""
     terminal.type("echo be''gin; read x; echo got $x\r")
@@ -496,6 +537,37 @@ def test_a_trap_for_hangups_at_the_prompt_runs(terminal: Terminal) -> None:
     terminal.expect("hung up")
     terminal.type("echo sti''ll\r")
     terminal.expect("still\r\n")
+
+
+def test_lines_are_counted_at_a_prompt(terminal: Terminal) -> None:
+    """$LINENO was always 1, and $HISTCMD that of the next line."""
+    assert "H1L1\r\n" in terminal.run("echo H${HISTCMD}L$LINENO")
+    assert "H2L2\r\n" in terminal.run("echo H${HISTCMD}L$LINENO")
+    terminal.run("f() { echo F$LINENO; }")
+    assert "F1\r\n" in terminal.run("f")
+    assert "E5\r\n" in terminal.run("eval 'echo E$LINENO'")
+
+
+def test_autocd(terminal: Terminal) -> None:
+    """It was looked at when the program had not run, in a process of its own."""
+    terminal.run("shopt -s autocd")
+    terminal.run("/usr")
+    terminal.run("bin")
+    assert "/usr/bin\r\n" in terminal.run("pwd")
+
+
+def test_comments_can_be_turned_off_at_a_prompt(terminal: Terminal) -> None:
+    terminal.run("shopt -u interactive_comments")
+    assert "a #b\r\n" in terminal.run("echo a #b")
+    terminal.run("shopt -s interactive_comments")
+    assert "a\r\n" in terminal.run("echo a #b")
+
+
+def test_keys_that_the_terminal_has_for_editing(terminal: Terminal) -> None:
+    """stty erase X was for programs only."""
+    terminal.run("stty erase X kill Y")
+    terminal.type("junkYecho abcXd\r")
+    terminal.expect(r"abd\r\n(?:\x1b[^\n]*)?abd\r\n")
 
 
 def test_norc_is_stronger_than_rcfile(tmp_path: Path, open_terminal: Callable[..., Terminal]) -> None:

@@ -6,6 +6,8 @@ import os
 import stat
 
 from aish.lang import options
+from aish.lang.builtins import default_keys
+from aish.lang.builtins.default_keys import variables
 from aish.lang.builtins.inputrc import File, Reading, Terminal
 from aish.lang.builtins.key_functions import NAMES
 from aish.lang.builtins.letters import with_values
@@ -46,7 +48,10 @@ def bind(rt: Runtime, argv: list[str]) -> int:
             case "l":
                 rt.write("".join([name + "\n" for name in NAMES]))
             case "p" | "P" | "s" | "S" | "X":
-                _show(rt, letter.lower(), keymap)
+                _show(rt, letter, keymap)
+            case "v" | "V":
+                for name, is_ in variables(vi=rt.vi):
+                    rt.write(f"set {name} {is_}\n" if letter == "v" else f"{name} is set to `{is_}'\n")
             case "q" | "u":
                 status = _of_name(rt, value, keymap, forget=letter == "u")
             case "m":
@@ -90,9 +95,12 @@ def _mode(rt: Runtime) -> str:
 
 
 def _in_force(rt: Runtime, keymap: _Keymap) -> dict[str, tuple[str, str]]:
-    """What is bound in the mode of the keymap, or in that of the moment."""
+    """What keys do in the mode of the keymap, or in that of the moment; by themselves, unless somebody bound them."""
     modes = (_mode(rt),) if keymap == _ANY else keymap[0]
-    return {keys: what for (mode, keys), what in rt.bound.items() if mode in modes}
+    found: dict[str, tuple[str, str]] = {}
+    for mode in modes:
+        found |= {keys: (FUNCTION, name) for keys, name in default_keys.keys(vi=mode == VI).items()}
+    return found | {keys: what for (mode, keys), what in rt.bound.items() if mode in modes}
 
 
 def _bind_line(rt: Runtime, line: str, keymap: _Keymap) -> _Keymap:
@@ -167,11 +175,29 @@ def _included(path: str) -> File | None:
 
 
 def _show(rt: Runtime, letter: str, keymap: _Keymap) -> None:
-    """As what would bind them again."""
-    wanted = {"p": FUNCTION, "s": MACRO, "x": COMMAND}[letter]
+    """As what would bind them again. -p and -P: the functions, those that no key has as well."""
+    if letter in "pP":
+        for name in NAMES:
+            _show_function(rt, name, _keys_of(rt, name, keymap), as_input=letter == "p")
+        return
+    wanted = MACRO if letter in "sS" else COMMAND
     for keys, (kind, value) in _in_force(rt, keymap).items():
         if kind == wanted:
-            rt.write(f'"{shown(keys)}": ' + (value if kind == FUNCTION else f'"{shown(value)}"') + "\n")
+            rt.write(f'"{shown(keys)}": "{shown(value)}"\n')
+
+
+def _show_function(rt: Runtime, name: str, found: list[str], *, as_input: bool) -> None:
+    if as_input:
+        rt.write("".join([f'"{keys}": {name}\n' for keys in found]) or f"# {name} (not bound)\n")
+    elif found:
+        rt.write(f"{name} can be found on " + ", ".join([f'"{keys}"' for keys in found]) + ".\n")
+    else:
+        rt.write(f"{name} is not bound to any keys\n")
+
+
+def _keys_of(rt: Runtime, name: str, keymap: _Keymap) -> list[str]:
+    """Those that do this, as they are shown."""
+    return [shown(keys) for keys, what in sorted(_in_force(rt, keymap).items()) if what == (FUNCTION, name)]
 
 
 def _of_name(rt: Runtime, name: str, keymap: _Keymap, *, forget: bool) -> int:
@@ -182,11 +208,11 @@ def _of_name(rt: Runtime, name: str, keymap: _Keymap, *, forget: bool) -> int:
         for place in [place for place, what in rt.bound.items() if what == (FUNCTION, name)]:
             del rt.bound[place]
         return 0
-    found = [keys for keys, what in _in_force(rt, keymap).items() if what == (FUNCTION, name)]
+    found = _keys_of(rt, name, keymap)
     if not found:
         rt.write(f"{name} is not bound to any keys.\n")
         return 1
-    rt.write(f"{name} can be invoked via " + ", ".join([f'"{shown(keys)}"' for keys in found]) + ".\n")
+    rt.write(f"{name} can be invoked via " + ", ".join([f'"{keys}"' for keys in found]) + ".\n")
     return 0
 
 
@@ -274,7 +300,7 @@ def shown(keys: str) -> str:
         elif char == "\x7f":
             found.append("\\C-?")
         elif ord(char) < 32:
-            found.append("\\C-" + chr(ord(char) | 0x60))
+            found.append("\\C-" + {"\x1c": "\\\\"}.get(char, chr(ord(char) + 64).lower()))
         else:
             found.append("\\" + char if char in '"\\' else char)
     return "".join(found)
