@@ -6,7 +6,6 @@ as a whole, and is not made where that folder is not the user's to write.
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
 from importlib import import_module
@@ -15,6 +14,7 @@ from importlib.util import find_spec
 from marshal import dumps
 from tempfile import mkstemp
 
+from aish import bare
 from aish.lean import READER_BYTES
 
 TYPE_CHECKING = False
@@ -35,6 +35,8 @@ _TOGETHER = "aish.lang.common"
 """What it imports is loaded with it, not one by one."""
 _LATER = ("aish.lang", "aish.lang.builtins", "aish.shell")
 """Any module of these packages may be needed by a script."""
+_sources: dict[str, str] = {}
+"""The files of modules: Python takes long to say."""
 
 
 def keep(packages: str, path: str) -> None:
@@ -136,72 +138,24 @@ def _submodules() -> list[str]:
 
 
 def _source(name: str) -> str:
-    spec = find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    return spec.origin
+    """The file of a module."""
+    found = _sources.get(name)
+    if found is None:
+        spec = find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        found = _sources[name] = spec.origin
+    return found
 
 
 def _bare_code(name: str, ours: Collection[str] = ()) -> CodeType:
-    """The code without what only readers and the type checker want of it, which would be read and made at each start:
-    documentation (of built-ins `help` shows it), annotations, what stands under TYPE_CHECKING. And without imports of
-    the modules `ours` (see _LookedUp)."""
-    silent = not name.startswith("aish.lang.builtins.")
-    spec = find_spec(name)
-    assert spec is not None
-    tree = ast.parse(spec.loader.get_source(name))  # type: ignore[union-attr]  # a loader of source files
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg):
-            node.annotation = None
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            node.returns = None
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            bare = [kept for statement in node.body for kept in _bare(statement, silent)]
-            node.body = bare or [ast.Pass(lineno=1, col_offset=0)]
-    tree = _LookedUp(ours).visit(tree)
-    code: CodeType = compile(ast.fix_missing_locations(tree), _source(name), "exec", dont_inherit=True)
-    return code
-
-
-def _bare(statement: ast.stmt, silent: bool) -> list[ast.stmt]:
-    """What is left of a statement of a module, a class or a function; `silent`: without documentation."""
-    match statement:
-        case ast.Expr(value=ast.Constant(value=str())) if silent:
-            return []
-        case ast.AnnAssign(value=None) | ast.ImportFrom(module="__future__"):
-            return []
-        case ast.AnnAssign(target=target, value=ast.expr() as value):
-            return [ast.copy_location(ast.Assign(targets=[target], value=value), statement)]
-        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=orelse):
-            return orelse
-        case _:
-            return [statement]
-
-
-class _LookedUp(ast.NodeTransformer):
-    """In the place of `from module import names` of the modules `ours`: what the loader (aish.lean) has under their
-    names, or imports. An import asks for much more than that, each time: a twentieth of a start."""
-
-    def __init__(self, ours: Collection[str]) -> None:
-        self._ours = ours
-
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt | list[ast.stmt]:
-        if node.module is None or node.module not in self._ours:
-            return node
-        is_package = _source(node.module).endswith("/__init__.py")
-        found: list[ast.stmt] = []
-        for alias in node.names:
-            inner = f"{node.module}.{alias.name}"
-            if is_package and inner not in self._ours:
-                return node  # something of the package's own, or a module that is not in the image
-            value = _module(inner) if is_package else ast.Attribute(_module(node.module), alias.name, ast.Load())
-            assign = ast.Assign([ast.Name(alias.asname or alias.name, ast.Store())], value)
-            found.append(ast.copy_location(assign, node))
-        return found
-
-
-def _module(name: str) -> ast.expr:
-    return ast.Call(ast.Name("__loaded__", ast.Load()), [ast.Constant(name)], [])
+    """What the image has of a module, where those of `ours` are in it, too. `help` shows what built-ins say of
+    themselves."""
+    path = _source(name)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    packages = {one: _source(one).endswith("/__init__.py") for one in ours}
+    return bare.code(text, path, silent=not name.startswith("aish.lang.builtins."), ours=packages)
 
 
 def _state(path: str) -> State:
