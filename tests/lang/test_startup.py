@@ -133,7 +133,7 @@ def test_what_is_not_ours_in_the_variable_of_names_is_left(handed: str, aish: Ai
 
 
 def test_names_that_are_handed_on_come_back(aish: Aish) -> None:
-    """Under the variable's name that the program looks for, from as many of them as it takes; the rest is not lost."""
+    """Under the name that the program looks for, from as many variables as it takes; the rest is not lost."""
     foreign = {f"BASH_FUNC_f{n}%%": f"() {{ echo {n} é; }} # {'é' * 40_000}" for n in range(4)} | {"a.b": "c\nd "}
     long = {"too.long": "x" * 110_000}
     for ours in (False, True):
