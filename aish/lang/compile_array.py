@@ -8,7 +8,7 @@ from aish.lang.assignments import DECLARING
 from aish.lang.brace_expansion import has_braces
 from aish.lang.compile_assign import shown
 from aish.lang.control import CommandError
-from aish.lang.source import Site
+from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import ArrayLiteral
 
 TYPE_CHECKING = False
@@ -283,16 +283,26 @@ def compound(src: Source, node: Assign) -> Callable[[Runtime], str]:
     return lambda rt: Compound(text, name, append, expand)
 
 
+_IN_FRONT = frozenset("Iilnuc")
+"""Options that matter while a list is assigned in its turn, in front of all operands; others the built-in heeds at
+the end. In bash -a, -A and -g do so in any place."""
+
+
 def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime], str]:
     """The same where other arguments assign, too. As in bash, the list is assigned while the arguments are being
-    expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it."""
+    expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it.
+    What is wrong with these is left to the built-in, which says it once; a list that cannot be assigned ends the
+    command here."""
     make = compound(src, node)
-    head = [before[0], *[word for word in before[1:] if word[:1] in ("-", "+")]]
+    head = [before[0], *_options(before[1:])]
+    refers = any(word[0] == "-" and "n" in word for word in head[1:])
 
     def run(rt: Runtime) -> str:
         word = make(rt)
         assert isinstance(word, Compound)
-        if head[0] in rt.functions or head[0] not in DECLARING:
+        if head[0] in rt.functions or head[0] not in DECLARING or refers:
+            return word
+        if head[0] == "local" and rt.vars.function_scope() is None:
             return word
         from aish.lang import builtins, trace
         from aish.lang.invocation import run_builtin
@@ -301,7 +311,21 @@ def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime],
             trace.show_list(rt, word, head)
         builtin = builtins.find(head[0])
         assert builtin is not None
-        failed = run_builtin(rt, builtin, [*head, word])
-        return word if failed else word.name  # so that the built-in fails, too
+        if run_builtin(rt, builtin, [*head, word]):
+            error = ExpansionError("", src, node.start, node.end)
+            error.told = True
+            raise error
+        return word.name
 
     return run
+
+
+def _options(words: list[str]) -> list[str]:
+    found: list[str] = []
+    leads = True
+    for word in words:
+        leads = leads and word[:1] in ("-", "+")
+        letters = [letter for letter in word[1:] if letter in "aAg" or (leads and letter in _IN_FRONT)]
+        if letters and word[0] in "-+":
+            found.append(word[0] + "".join(letters))
+    return found
