@@ -1,9 +1,9 @@
 """A module's code without what only readers and the type checker want of it, which would be read and made at each
 start: documentation, annotations, what stands under TYPE_CHECKING.
 
-And without imports among modules of the image. An import asks for much more than the module, each time, a twentieth of
-a start: a call of the loader (aish.lean) stands in its place. Only statements are looked at; the tree of what is in
-them is handed to the compiler as it is.
+And without imports among modules of the image. An import asks for much more than the module, each time, a twentieth
+of a start: a call of the loader (aish.lean) stands in its place. Only statements are looked at; the tree of what is
+in them is handed to the compiler as it is.
 """
 
 from __future__ import annotations

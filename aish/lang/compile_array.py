@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from aish.lang import compile_subscript, compile_word, subscripts
-from aish.lang.arrays import Associative, Indexed
+from aish.lang.arrays import Associative, Indexed, SubscriptError
 from aish.lang.assignments import DECLARING
 from aish.lang.brace_expansion import has_braces
 from aish.lang.compile_assign import shown
 from aish.lang.control import CommandError
-from aish.lang.source import Site
+from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import ArrayLiteral
 
 TYPE_CHECKING = False
@@ -145,7 +145,7 @@ def entries(src: Source, node: Assign) -> Expand:
 
         return plain
     steps = [_entry(src, item) for item in literal.items]
-    if any(item.index is not None and has_braces(item.value) for item in literal.items):
+    if any(map(_is_braced, literal.items)):
         return _braced(src, literal.items, steps)
 
     def run(rt: Runtime, associative: bool) -> list[Entry]:
@@ -157,16 +157,22 @@ def entries(src: Source, node: Assign) -> Expand:
     return run
 
 
+def _is_braced(item: ArrayElement) -> bool:
+    return item.index is not None and (has_braces(item.value) or has_braces(item.index))
+
+
 def _braced(src: Source, items: list[ArrayElement], steps: list[Step]) -> Expand:
-    """Some [key]= is followed by braces: in bash the words that these give are all values of an indexed array, the
-    brackets in front of each of them being text."""
+    """Some [key]= holds braces, or is followed by them: in bash the words that these give are all values of an
+    indexed array, and the brackets in front of each of them are a part of it, expanded as the rest is."""
     from aish.lang.tree import ArrayElement, Literal, Word
 
     texts: list[Step] = []
     for item, step in zip(items, steps, strict=True):
-        if item.index is not None and has_braces(item.value):
-            head = Literal(item.start, item.value.start, src.text[item.start : item.value.start])
-            word = Word(item.start, item.end, [head, *item.value.parts])
+        if _is_braced(item):
+            assert item.index is not None
+            opening = Literal(item.start, item.index.start, "[")
+            closing = Literal(item.index.end, item.value.start, "]+=" if item.append else "]=")
+            word = Word(item.start, item.end, [opening, *item.index.parts, closing, *item.value.parts])
             step = _entry(src, ArrayElement(item.start, item.end, word, False, None))
         texts.append(step)
 
@@ -187,15 +193,21 @@ def _entry(src: Source, item: ArrayElement) -> Step:
     text = compile_word.as_text(compile_word.text(src, item.value))
     append = item.append
     if isinstance(index, str):
-        key_of = compile_subscript.key(src, item.index)
+        key_of = compile_subscript.key(src, item.index) if index else _no_key
         return lambda rt, found: found.append((key_of, append, text(rt)))
     written = src.text[item.index.start : item.index.end]
 
     def step(rt: Runtime, found: list[Entry]) -> None:
         subscript = index(rt)  # once, and before the value
-        found.append((compile_subscript.computed(lambda rt: subscript, written), append, text(rt)))
+        key = compile_subscript.computed(lambda rt: subscript, written) if subscript else _no_key
+        found.append((key, append, text(rt)))
 
     return step
+
+
+def _no_key(rt: Runtime, array: Array) -> int | str:
+    """Of []=value, which is arithmetic nowhere: in a list, bash takes that for 0 in no array."""
+    return ""
 
 
 def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
@@ -210,7 +222,7 @@ def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
         variables.put(name, array)
     array.unset = False
     if array.associative and found and found[0][0] is None:
-        _fill_pairs(rt, name, found)
+        _fill_pairs(rt, name, array, found)
         return
     letters = variables.attributes.get(name)
     if not letters and not array.associative and all(key is None for key, _, _ in found):
@@ -226,7 +238,10 @@ def _fill_entries(rt: Runtime, name: str, array: Array, found: list[Entry]) -> N
     at: int | str = -1
     for key_of, append, value in found:
         if key_of is not None:
-            at = subscripts.checked_key(array, key_of(rt, array), name)
+            key = _possible(rt, name, array, key_of(rt, array))
+            if key is None:
+                continue
+            at = key
         elif array.associative:
             rt.complain(f"{name}: {value}: an element of an associative array needs a subscript")
             continue
@@ -235,14 +250,24 @@ def _fill_entries(rt: Runtime, name: str, array: Array, found: list[Entry]) -> N
         rt.vars.set_element(name, at, value, append=append)
 
 
-def _fill_pairs(rt: Runtime, name: str, found: list[Entry]) -> None:
+def _fill_pairs(rt: Runtime, name: str, array: Array, found: list[Entry]) -> None:
     """name=(key value key value) for an associative array."""
     values = [value for _, _, value in found]
     values += [""] * (len(values) % 2)
     for at in range(0, len(values), 2):
-        if values[at] == "":
-            raise CommandError(f"{name}: a key is not empty")
-        rt.vars.set_element(name, values[at], values[at + 1])
+        key = _possible(rt, name, array, values[at])
+        if key is not None:
+            rt.vars.set_element(name, key, values[at + 1])
+
+
+def _possible(rt: Runtime, name: str, array: Array, key: int | str) -> int | str | None:
+    """The key, where an element may be made under it. Else it is told and left out, as in bash: the list is assigned
+    all the same."""
+    try:
+        return subscripts.checked_key(array, key, name)
+    except SubscriptError as error:
+        rt.complain(f"{name}: {error.message.removeprefix(f'{name}: ')}", hint=error.hint)
+        return None
 
 
 def _refused(rt: Runtime, associative: bool) -> list[Entry]:
@@ -258,16 +283,26 @@ def compound(src: Source, node: Assign) -> Callable[[Runtime], str]:
     return lambda rt: Compound(text, name, append, expand)
 
 
+_IN_FRONT = frozenset("Iilnuc")
+"""Options that matter while a list is assigned in its turn, in front of all operands; others the built-in heeds at
+the end. In bash -a, -A and -g do so in any place."""
+
+
 def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime], str]:
     """The same where other arguments assign, too. As in bash, the list is assigned while the arguments are being
-    expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it."""
+    expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it.
+    What is wrong with these is left to the built-in, which says it once; a list that cannot be assigned ends the
+    command here."""
     make = compound(src, node)
-    head = [before[0], *[word for word in before[1:] if word[:1] in ("-", "+")]]
+    head = [before[0], *_options(before[1:])]
+    refers = any(word[0] == "-" and "n" in word for word in head[1:])
 
     def run(rt: Runtime) -> str:
         word = make(rt)
         assert isinstance(word, Compound)
-        if head[0] in rt.functions or head[0] not in DECLARING:
+        if head[0] in rt.functions or head[0] not in DECLARING or refers:
+            return word
+        if head[0] == "local" and rt.vars.function_scope() is None:
             return word
         from aish.lang import builtins, trace
         from aish.lang.invocation import run_builtin
@@ -276,7 +311,21 @@ def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime],
             trace.show_list(rt, word, head)
         builtin = builtins.find(head[0])
         assert builtin is not None
-        failed = run_builtin(rt, builtin, [*head, word])
-        return word if failed else word.name  # so that the built-in fails, too
+        if run_builtin(rt, builtin, [*head, word]):
+            error = ExpansionError("", src, node.start, node.end)
+            error.told = True
+            raise error
+        return word.name
 
     return run
+
+
+def _options(words: list[str]) -> list[str]:
+    found: list[str] = []
+    leads = True
+    for word in words:
+        leads = leads and word[:1] in ("-", "+")
+        letters = [letter for letter in word[1:] if letter in "aAg" or (leads and letter in _IN_FRONT)]
+        if letters and word[0] in "-+":
+            found.append(word[0] + "".join(letters))
+    return found

@@ -39,7 +39,7 @@ def compile_assign(src: Source, node: Assign) -> Assignment:
     """The closure for any assignment."""
     name, site = node.name, Site(src, node.start, node.end)
     if is_compound(node) and node.index is not None:
-        return Assignment(name, None, _refused(src, site), lambda rt: None)
+        return Assignment(name, None, _refused(Site(src, node.value.start, node.end)), lambda rt: None)
     if is_compound(node):
         from aish.lang.compile_array import whole
 
@@ -65,8 +65,8 @@ def _no_element(rt: Runtime, name: str) -> None:
     rt.complain(f"{name}: an element of an array cannot be handed to a command", hint="assign it before, with a ;")
 
 
-def _refused(src: Source, site: Site) -> Store:
-    """name[subscript]=(..)"""
+def _refused(site: Site) -> Store:
+    """name[subscript]=(..): the list is what is wrong."""
 
     def store(rt: Runtime) -> str:
         error = CommandError("an element cannot be a list", hint="name=(elements)")

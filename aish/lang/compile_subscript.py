@@ -96,6 +96,8 @@ def element(src: Source, node: Parameter) -> Callable[[Runtime], str | None]:
         except SubscriptError as error:
             raise rt.error_at(error, site) from None
         if type(found) is int and found < 0:
+            if measured and array.unset:
+                return None
             if measured and found + array.top + 1 < 0:  # what is not there has no length, as in bash
                 raise rt.error_at(SubscriptError(f"{name}: bad array subscript"), site)
             return _from_end(rt, array, found, name)

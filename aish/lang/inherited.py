@@ -5,8 +5,11 @@ Each is parsed when it is first called: an environment may hold many, and most s
 
 from __future__ import annotations
 
+import os
+
 from aish.lang.runtime import Function
 from aish.lang.source import ParseError, Source
+from aish.lang.text import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,30 +18,74 @@ if TYPE_CHECKING:
 
 PACKED = "AISH_FOREIGN"
 """The variable in which another shell of ours gets what is no variable's name: its launcher is a script, and where
-/bin/sh is dash, that drops such names."""
+/bin/sh is dash, that drops such names. What is more than one variable may hold is in _1, _2 and so on."""
+
+_MOST_BYTES = 100 * 1024
+"""Of one of them: Linux takes 128 KiB."""
 
 _PREFIX = "BASH_FUNC_"
 _SUFFIX = "%%"
 
 
-def packed(environment: dict[str, str], foreign: dict[str, str]) -> dict[str, str]:
-    """The environment with `foreign` in one variable, too."""
-    entries = [f"{len(name)} {len(value)} {name}{value}" for name, value in foreign.items()]
-    return environment | {PACKED: "".join(entries)}
+def packed(environment: dict[str, str], foreign: dict[str, str], *, ours: bool) -> dict[str, str]:
+    """The environment with `foreign`, which it holds, in variables of their own: instead, where `ours` says for sure
+    that another shell of ours gets it, since there is a limit to the whole; else too."""
+    texts: list[list[str]] = []
+    room = 0
+    found = dict(environment)
+    for name, value in foreign.items():
+        entry = f"{len(name)} {len(value)} {name}{value}"
+        size = len(encode(entry))
+        if size > _MOST_BYTES:
+            continue
+        if size > room:
+            texts.append([])
+            room = _MOST_BYTES
+        texts[-1].append(entry)
+        room -= size
+        if ours:
+            found.pop(name, None)
+    return found | {_variable(at): "".join(text) for at, text in enumerate(texts)}
+
+
+def is_same_file(path: str, program: str) -> bool:
+    """Whether both are one file, so that what is started is what is running."""
+    try:
+        return os.path.samefile(path, program)
+    except OSError:
+        return False
+
+
+def unpack(environment: dict[str, str]) -> None:
+    """Put back what `packed` moved."""
+    at = 0
+    while (text := environment.pop(_variable(at), None)) is not None:
+        environment |= unpacked(text)
+        at += 1
+
+
+def _variable(at: int) -> str:
+    return f"{PACKED}_{at}" if at else PACKED
 
 
 def unpacked(text: str) -> dict[str, str]:
-    """What `packed` put into the variable; as much of it as can be read."""
+    """What one of the variables holds; as much of it as can be read, since anybody may have set it."""
     found: dict[str, str] = {}
     while text:
         name_size, _, text = text.partition(" ")
         value_size, _, text = text.partition(" ")
-        if not (name_size.isdecimal() and value_size.isdecimal()):
+        if not (_is_size(name_size) and _is_size(value_size)):
             break
         middle, end = int(name_size), int(name_size) + int(value_size)
+        if not 0 < middle <= end <= len(text):
+            break
         found[text[:middle]] = text[middle:end]
         text = text[end:]
     return found
+
+
+def _is_size(digits: str) -> bool:
+    return digits.isascii() and digits.isdecimal() and len(digits) < 10
 
 
 def adopt(rt: Runtime, variable: str) -> None:

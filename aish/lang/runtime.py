@@ -353,9 +353,9 @@ class Runtime(Moments):
         environment = self.vars.environment()
         environment["_"] = path
         if self.vars.foreign and os.path.basename(path) == os.path.basename(self.program):
-            from aish.lang.inherited import packed
+            from aish.lang.inherited import is_same_file, packed
 
-            return packed(environment, self.vars.foreign)
+            return packed(environment, self.vars.foreign, ours=is_same_file(path, self.program))
         return environment
 
     def subscript_error(self, subscript: str, reason: str) -> ExpansionError:

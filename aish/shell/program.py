@@ -176,11 +176,10 @@ def environment() -> dict[str, str]:
                     del found["LC_CTYPE"]
         except OSError:
             pass  # no /proc: keep it, it does little harm
-    handed = found.pop("AISH_FOREIGN", None)
-    if handed:
-        from aish.lang.inherited import unpacked
+    if "AISH_FOREIGN" in found:  # inherited.PACKED: most starts do without that module
+        from aish.lang.inherited import unpack
 
-        found |= unpacked(handed)
+        unpack(found)
     return found
 
 

@@ -119,7 +119,7 @@ def test_parameters_in_subscripts_that_are_data_count(aish: Aish) -> None:
         ("a=(1); a[-5]=2", "-c:1:8: bad array subscript"),
         ("declare -A m; m['']=1", "-c:1:15: m['']: bad array subscript"),
         ("readonly r=(1); r+=(3)", "-c:1:17: r: readonly variable"),
-        ("a[1]=(1 2)", "-c:1:1: an element cannot be a list"),
+        ("a[1]=(1 2)", "-c:1:6: an element cannot be a list"),
         ("a[9223372036854775807]=1; a+=(x)", "-c:1:27: the array has no room behind its last element"),
         ("x=5; echo ${x:1:-9}", "-c:1:11: -9: a length below 0"),
         ("echo $((a[1))", "-c:1:6: arithmetic: the bracket of '[1' is not closed"),

@@ -89,6 +89,20 @@ def test_messages(script: str, status: int, message: str, aish: Aish) -> None:
     assert "Traceback" not in found.err
 
 
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("local a=(1) b=(2)", "local: no function is running"),
+        ("declare -A m; declare -a m=(1) b=(2)", "cannot become an indexed one"),
+        ("declare -Z c=(1) d=(2)", "unknown option"),
+        ("declare a=(1) -x b=(2)", "-x: not a variable's name"),
+    ],
+)
+def test_lists_that_are_declared_fail_once(script: str, message: str, aish: Aish) -> None:
+    """Each is assigned in its turn, and then the built-in runs: the fault was told by all of them."""
+    assert aish(script).err.count(message) == 1
+
+
 def test_unknown_option_of_the_shell(aish: Aish) -> None:
     found = aish.run(["-Q"])
     assert found.status == 2

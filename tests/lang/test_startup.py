@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.lang.inherited import PACKED, packed, unpack
 from aish.shell.program import VERSION
 from tests.lang.conftest import ROOT, SHELL
 
@@ -109,6 +110,42 @@ def test_a_function_of_the_environment_is_shown_alike_before_and_after_its_first
     shown = "f () \n{ \n    if true; then\n        echo $LINENO;\n    fi\n}\nf 0 environment\n"
     found = aish("shopt -s extdebug; declare -f f; declare -F f; f; declare -f f; declare -F f", env=environment)
     assert (found.out, found.err) == (f"{shown}1\n{shown}", "")
+
+
+@pytest.mark.parametrize(
+    "handed",
+    [
+        f"{1:05000} 1 a",  # more digits than Python reads
+        "9999999999 1 a",
+        "1 99 a",
+        "-1 2 ab",
+        "0 1 a",
+        "\u0661 1 ab",
+        "\u00b2 1 ab",
+        "a",
+        " ",
+    ],
+)
+def test_what_is_not_ours_in_the_variable_of_names_is_left(handed: str, aish: Aish) -> None:
+    """Anybody may set it: it was a traceback."""
+    found = aish("echo x", env=aish.environment | {PACKED: handed})
+    assert (found.out, found.err, found.status) == ("x\n", "", 0)
+
+
+def test_names_that_are_handed_on_come_back(aish: Aish) -> None:
+    """Under the name that the program looks for, from as many variables as it takes; the rest is not lost."""
+    foreign = {f"BASH_FUNC_f{n}%%": f"() {{ echo {n} é; }} # {'é' * 40_000}" for n in range(4)} | {"a.b": "c\nd "}
+    long = {"too.long": "x" * 110_000}
+    for ours in (False, True):
+        environment = packed(foreign | long | {"A": "b"}, foreign | long, ours=ours)
+        assert max(len(value.encode()) for value in environment.values()) <= 110_000
+        assert ("a.b" in environment) is not ours
+        assert environment.items() >= long.items()
+        unpack(environment)
+        assert environment == foreign | long | {"A": "b"}
+    environment = aish.environment | packed(foreign, foreign, ours=True)
+    found = aish("f0; f3; echo ${!AISH_FOREIGN*}", env=environment)
+    assert (found.out, found.err) == ("0 é\n3 é\n\n", "")
 
 
 def _ignored(status: str) -> int:

@@ -128,3 +128,10 @@ def test_another_shell_of_ours_gets_what_dash_would_drop(installed: Installed) -
     """Exported functions: where /bin/sh is dash, it keeps what is no variable's name from the launcher."""
     script = 'f() { echo "in  f $1\n"; }; export -f f; "$0" -c \'f é; env | grep -c AISH_FOREIGN; :\''
     assert installed.out("-c", script, installed.program) == "in  f é\n\n0\n"
+
+
+def test_many_functions_reach_another_shell_of_ours(installed: Installed) -> None:
+    """Linux takes 128 KiB of one variable; and as a second copy, they would be too much for the whole environment."""
+    define = "for i in {1..240}; do eval \"f$i() { : '$(printf %5000s x)'; echo $i; }\"; export -f f$i; done; "
+    script = define + '"$0" -c \'f1; f240; env | grep -c "^AISH_FOREIGN\\|BASH_FUNC_f.*%%="\''
+    assert installed.out("-c", script, installed.program) == "1\n240\n240\n"
