@@ -11,7 +11,7 @@ from time import time
 
 from aish.error import AishError
 from aish.lang import descriptors, options, pattern, signals
-from aish.lang.control import CommandError, Exit, Interrupted, Return
+from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return
 from aish.lang.digits import saturated, signed
 from aish.lang.fields import DEFAULT_IFS, Bytes
 from aish.lang.locale import Locale
@@ -498,6 +498,8 @@ class Runtime(Moments):
             assert action is not None
             try:
                 self.run_trap(action, signals.EXIT)
+            except (Break, Continue):  # of a loop that `exit` was in: the trap ends, and the shell with the same status
+                pass
             finally:  # one that it set for EXIT comes too late
                 self.signals.traps.pop(signals.EXIT, None)
             return status
