@@ -174,12 +174,16 @@ class Compounds(Assignments):
             self.mark(self.tok.start, self.tok.end, ARGUMENT)
             words.append(self.tok.word)
             self.advance()
+        self.end_of_words()
+        return words
+
+    def end_of_words(self) -> None:
+        """What must stand between the words of `for` and its `do`."""
         if self.tok.kind is not NEWLINE and self.tok.text != ";":
             self.unexpected("';' or a new line")
         if self.tok.kind is OPERATOR:
             self.advance()
         self.skip_to_command()
-        return words
 
     def double_parenthesis(self) -> Arithmetic | None:
         """What is between (( and )), with the first parenthesis under the eye; None, and nothing is changed, where

@@ -498,7 +498,7 @@ class Runtime(Moments):
             assert action is not None
             try:
                 self.run_trap(action, signals.EXIT)
-            except (Break, Continue):  # of a loop that `exit` was in: the trap ends, and the shell with the same status
+            except (Break, Continue):  # of a loop that `exit` was in: the trap ends
                 pass
             finally:  # one that it set for EXIT comes too late
                 self.signals.traps.pop(signals.EXIT, None)

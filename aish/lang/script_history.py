@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     from aish.lang.history_words import Lines
     from aish.lang.runtime import Runtime
 
-_GOES_ON = ("do", "then", "else", "in", "{", "(", "&&", "||", "|", ";;", ";", "&", "!")
-"""Words behind which a command of several lines needs no ; when it is written on one."""
-
 
 class ScriptHistory:
     """`aish.lang.host.History` for a shell without a prompt."""
@@ -67,9 +64,14 @@ class ScriptHistory:
 
     def record(self, text: str) -> None:
         """A command was read, and is about to run."""
-        line = on_one_line(text)
-        if kept(self._rt, line, self._lines[-1][1] if self._lines else None):
-            self._add_own(line)
+        lines = [text.strip("\n")]
+        if "\n" in lines[0]:
+            from aish.lang.one_line import listed
+
+            lines = listed(text, posix=self._rt.posix, extended="extglob" in self._rt.shopt)
+        for line in lines:
+            if kept(self._rt, line, self._lines[-1][1] if self._lines else None):
+                self._add_own(line)
 
 
 def of(rt: Runtime) -> ScriptHistory:
@@ -94,19 +96,3 @@ def kept(rt: Runtime, line: str, last: str | None) -> bool:
 
     ignored = rt.vars.get("HISTIGNORE") or ""
     return not any(line == last if one == "&" else compiled(one).matches(line) for one in ignored.split(":") if one)
-
-
-def on_one_line(text: str) -> str:
-    """A command of several lines as it is listed: those of quoted text and here-documents stay."""
-    lines = text.strip("\n").split("\n")
-    if len(lines) == 1 or "<<" in text or any(text.count(quote) % 2 or f"{quote}\n" in text for quote in "'\""):
-        return "\n".join(lines)
-    found = lines[0]
-    for line in lines[1:]:
-        if found.endswith("\\"):
-            found = found[:-1] + line
-        elif not line.strip() or not found.strip() or found.split()[-1] in _GOES_ON or found.endswith(")"):
-            found += " " + line
-        else:
-            found += "; " + line
-    return found
