@@ -7,7 +7,7 @@ import os
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, told
 from aish.lang.digits import signed
-from aish.lang.ending import last_word
+from aish.lang.ending import last_word, leave_function
 from aish.lang.signals import RETURN
 from aish.lang.source import ParseError
 
@@ -156,6 +156,9 @@ def source(rt: Runtime, argv: list[str]) -> int:
             status = run_file(rt, path, data, stat)
         except Return as error:
             status = error.status
+        except Exit as error:
+            leave_function(rt, error)
+            raise
         if rt.signals.traps:
             rt.run_moment(RETURN)
         return status
