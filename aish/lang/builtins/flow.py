@@ -108,7 +108,8 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
     if argv[1:2] and argv[1][:1] == "-" and argv[1] not in ("-", "--"):
         raise usage(argv[1][:2], "")
-    shift = rt.at.line - 1 if rt.at is not None else 0
+    at = rt.at
+    shift = at.line - 1 if at is not None else 0
     rt.trace_depth += 1
     try:
         return run_text(rt, " ".join(_operands(argv)), "eval", line_shift=shift)
@@ -117,6 +118,7 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
         raise told(error.exit_status) from None
     finally:
         rt.trace_depth -= 1
+        rt.at = at
 
 
 def source(rt: Runtime, argv: list[str]) -> int:
@@ -137,7 +139,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     from aish.lang.evaluate import run_file
     from aish.lang.runtime import MAX_CALLS
 
-    params = rt.params
+    params, at = rt.params, rt.at
     rt.trace_depth += 1
     rt.calls += 1
     rt.uncounted = False
@@ -170,6 +172,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()
+        rt.at = at
         if pushed is not None:
             pushed.pop()
         if len(words) > 1 and not rt.params_set:
