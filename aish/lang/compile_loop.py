@@ -97,6 +97,8 @@ def counting(src: Source, node: Counting, body: Run, tested: bool) -> Run:
         first(rt)
         while test(rt):
             try:
+                if rt.pending:
+                    rt.signals.poll()
                 status = body(rt)
                 if rt.pending:
                     rt.signals.poll()
@@ -147,6 +149,8 @@ def select(src: Source, node: Select, body: Run) -> Run:
             shown = True
             rt.assign(name, values[number - 1] if 1 <= number <= len(values) else "", site)
             try:
+                if rt.pending:
+                    rt.signals.poll()
                 status = body(rt)
                 if rt.pending:
                     rt.signals.poll()

@@ -396,6 +396,8 @@ class Runtime(Moments):
         before = signals.ERR in self.signals.traps or bool(hidden)
         try:
             try:
+                if self.pending:  # since a substitution in the words
+                    self.signals.poll()
                 status = 0 if self.debugs and self.held_back() else function.body(self)
                 if self.pending:
                     self.signals.poll()
