@@ -66,6 +66,8 @@ def redirected(src: Source, node: Compound, run: Run, tested: bool) -> Run:
                     rt.failed(error.status)
                 return error.status
             rt.stdin_given = given or gives
+            if rt.pending:  # since a substitution in the redirections; below, too: what comes before a body
+                rt.signals.poll()
             return run(rt)
         except ExpansionError as error:
             rt.report(error)  # here, while its words go where the script sends them
@@ -193,6 +195,8 @@ def _for(src: Source, node: For, tested: bool) -> Run:
         try:
             while True:
                 try:
+                    if rt.pending:
+                        rt.signals.poll()
                     for value in values:
                         if rt.debugs:
                             rt.at = site
@@ -284,6 +288,8 @@ def _case(src: Source, node: Case, tested: bool) -> Run:
                         break
                 else:
                     continue
+            if rt.pending:
+                rt.signals.poll()
             status = body(rt)
             if terminator not in (";&", ";;&"):
                 break

@@ -98,6 +98,8 @@ def counting(src: Source, node: Counting, body: Run, tested: bool) -> Run:
         first(rt)
         while test(rt):
             try:
+                if rt.pending:
+                    rt.signals.poll()
                 status = body(rt)
                 if rt.pending:
                     rt.signals.poll()
@@ -151,6 +153,8 @@ def select(src: Source, node: Select, body: Run) -> Run:
             except ExpansionError as error:
                 return refused(rt, error)
             try:
+                if rt.pending:
+                    rt.signals.poll()
                 status = body(rt)
                 if rt.pending:
                     rt.signals.poll()

@@ -20,6 +20,7 @@ from aish.lang.tree import (
     While,
     Word,
 )
+from aish.lang.words import argument_tildes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,14 +173,18 @@ class Compounds(Assignments):
         words = []
         while self.tok.word is not None and self.tok.kind is WORD:
             self.mark(self.tok.start, self.tok.end, ARGUMENT)
-            words.append(self.tok.word)
+            words.append(self._argument(self.tok.word))
             self.advance()
+        self.end_of_words()
+        return words
+
+    def end_of_words(self) -> None:
+        """What must stand between the words of `for` and its `do`."""
         if self.tok.kind is not NEWLINE and self.tok.text != ";":
             self.unexpected("';' or a new line")
         if self.tok.kind is OPERATOR:
             self.advance()
         self.skip_to_command()
-        return words
 
     def double_parenthesis(self) -> Arithmetic | None:
         """What is between (( and )), with the first parenthesis under the eye; None, and nothing is changed, where
@@ -222,7 +227,11 @@ class Compounds(Assignments):
                 break
             self.skip_newlines()
         self._close("esac")
-        return Case(start, subject, arms)
+        return Case(start, self._argument(subject), arms)
+
+    def _argument(self, word: Word) -> Word:
+        """A word in which a tilde counts behind `name=`, too, as in an argument of a command; not in posix mode."""
+        return word if self.posix else argument_tildes(word)
 
     def _arm(self) -> CaseArm:
         start = self.tok.start
@@ -234,7 +243,7 @@ class Compounds(Assignments):
             if self.tok.word is None:
                 self.unexpected("a pattern")
             self.mark(self.tok.start, self.tok.end, ARGUMENT)
-            patterns.append(self.tok.word)
+            patterns.append(self._argument(self.tok.word))
             self.advance()
             if self.tok.text != "|":
                 break

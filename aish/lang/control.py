@@ -40,6 +40,8 @@ class Exit(Unwind):
 
     frames: list[Frame] | None = None
     """The functions that ran then, for the EXIT trap; None: none did."""
+    params: list[str]
+    """With `frames`: the words that the innermost one had."""
 
     def __init__(self, status: int) -> None:
         self.status = status

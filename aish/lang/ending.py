@@ -24,17 +24,17 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
 
     Every way in which a shell can end is here, and in `leave_function`.
     """
-    frames = None
+    ended: Exit | None = None
     try:
         try:
             status = body()
         except Exit as error:
-            status, frames = error.status, error.frames
+            status, ended = error.status, error
         if rt.pending:  # also where `set -e` ends us: a trap that came behind would cut the EXIT trap short
             rt.status = status
             rt.signals.poll()
     except Exit as error:
-        status, frames = error.status, error.frames
+        status, ended = error.status, error
     except Return as error:
         status = error.status
     except Break as error:  # of a loop around $( ), which it ends
@@ -48,8 +48,8 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
         status = _told(rt, error)
     except Exception as error:  # noqa: BLE001 -- the edge of a process: told, and the status says it
         status = rt.report_fault(error)
-    if frames is not None:
-        rt.frames = frames
+    if ended is not None and ended.frames is not None:
+        rt.frames, rt.params = ended.frames, ended.params
     return rt.run_exit_trap(status)
 
 
@@ -65,10 +65,11 @@ def _told(rt: Runtime, error: AishError) -> int:
 def leave_function(rt: Runtime, error: Exit | Interrupted | AishError) -> None:
     """A function is about to be left, and there is an EXIT trap. Where that is the end of the process the trap runs
     now: it sees the local variables (`local tmp; trap 'rm "$tmp"' EXIT`) and the words of the function, as in bash.
-    Where `set -e` is the end it sees which functions ran, and no more. Raises Exit."""
+    Where `set -e` is the end it sees which functions ran and the words of the last one, and no more; with a sourced
+    file it is the same. Raises Exit."""
     if isinstance(error, Exit):
         if error.frames is None:
-            error.frames = rt.frames.copy()
+            error.frames, error.params = rt.frames.copy(), rt.params
     elif rt.lasting:
         pass  # a prompt, or a session: they go on
     elif isinstance(error, Interrupted):

@@ -94,6 +94,9 @@ def turn(rt: Runtime, name: str, on: bool) -> None:
                 rt.vars.set("POSIXLY_CORRECT", "y")
             elif not on:
                 rt.vars.unset("POSIXLY_CORRECT")
+        case "history" if on and not rt.interactive:
+            if rt.vars.get("HISTSIZE") is None:
+                rt.vars.set("HISTSIZE", "500")
         case "vi" | "emacs" if on:
             rt.vi = rt.emacs = False
         case _:

@@ -11,7 +11,7 @@ from time import time
 
 from aish.error import AishError
 from aish.lang import descriptors, options, pattern, signals
-from aish.lang.control import CommandError, Exit, Interrupted, Return
+from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return
 from aish.lang.digits import saturated, signed
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.locale import Locale
@@ -400,6 +400,8 @@ class Runtime(Moments):
         before = signals.ERR in self.signals.traps or bool(hidden)
         try:
             try:
+                if self.pending:  # since a substitution in the words
+                    self.signals.poll()
                 status = 0 if self.debugs and self.held_back() else function.body(self)
                 if self.pending:
                     self.signals.poll()
@@ -502,6 +504,8 @@ class Runtime(Moments):
             assert action is not None
             try:
                 self.run_trap(action, signals.EXIT)
+            except (Break, Continue):  # of a loop that `exit` was in: the trap ends
+                pass
             finally:  # one that it set for EXIT comes too late
                 self.signals.traps.pop(signals.EXIT, None)
             return status

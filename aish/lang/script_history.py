@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from time import time
 
+from aish.lang.digits import saturated
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.history_words import Lines
     from aish.lang.runtime import Runtime
-
-_GOES_ON = ("do", "then", "else", "in", "{", "(", "&&", "||", "|", ";;", ";", "&", "!")
-"""Words behind which a command of several lines needs no ; when it is written on one."""
 
 
 class ScriptHistory:
@@ -18,17 +17,20 @@ class ScriptHistory:
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
-        self._lines: Lines = []
-        self._new = 0
-        """Lines at the end of the list that no file had, and none was given."""
+        self._first = 1
+        """The number of the first line: those before it went when there was no room."""
+        self._texts: list[tuple[str, float]] = []
+        self._own: list[bool] = []
+        """Of each: that no file had it, and none was given it."""
 
     def lines(self) -> Lines:
         """(number, line, when it was run) of each."""
-        return list(self._lines)
+        self._make_room()
+        return [(number, line, when) for number, (line, when) in enumerate(self._texts, self._first)]
 
     def next_number(self) -> int:
         """The number that the next line gets."""
-        return self._lines[-1][0] + 1 if self._lines else 1
+        return self._first + len(self._texts)
 
     def has_own(self) -> bool:
         """Whether the last line is that of the command that runs."""
@@ -36,31 +38,50 @@ class ScriptHistory:
 
     def add(self, line: str) -> None:
         """A line that was not read as a command."""
-        self._lines.append((self.next_number(), line, time()))
-        self._new = 0
+        self._append(line, own=False)
+
+    def _append(self, line: str, *, own: bool) -> None:
+        self._texts.append((line, time()))
+        self._own.append(own)
+        self._make_room()
 
     def _add_own(self, line: str) -> None:
-        new = self._new + 1
-        self.add(line)
-        self._new = new
+        """A line of this shell, unless HISTCONTROL or HISTIGNORE is against it."""
+        if not kept(self._rt, line, self._texts[-1][0] if self._texts else None):
+            return
+        if "erasedups" in _control(self._rt):
+            for at in [at for at, (other, _) in enumerate(self._texts) if other == line][::-1]:
+                del self._texts[at], self._own[at]
+        self._append(line, own=True)
+
+    def _make_room(self) -> None:
+        """HISTSIZE says how many lines there may be; the oldest go."""
+        most = self._rt.vars.get("HISTSIZE") or ""
+        if not (most.isdecimal() and most.isascii()):
+            return
+        gone = len(self._texts) - saturated(most)
+        if gone > 0:
+            del self._texts[:gone], self._own[:gone]
+            self._first += gone
 
     def delete(self, first: int, last: int, *, disk: bool = True) -> None:
         """Forget lines by their numbers. Those behind them move up."""
-        self._new = min(self._new, max(len(self._lines) - last, 0))
-        left = [item for item in self._lines if not first <= item[0] <= last]
-        self._lines = [(number, line, when) for number, (_, line, when) in enumerate(left, 1)]
+        begin, end = max(first - self._first, 0), max(last + 1 - self._first, 0)
+        del self._texts[begin:end], self._own[begin:end]
+        if not disk:  # history -c: it begins again
+            self._first = 1
 
     def replace_last(self, line: str) -> None:
         """The command that runs is to stand as `line`; where commands are not recorded, it is another line."""
-        if self._rt.history and self._lines:
-            self._lines.pop()
-            self._new = max(self._new - 1, 0)
+        if self._rt.history and self._texts:
+            del self._texts[-1], self._own[-1]
         self._add_own(line)
 
     def new_lines(self) -> Lines:
         """Those that `history -a` has not written yet."""
-        new, self._new = self._lines[len(self._lines) - self._new :], 0
-        return new
+        found = [item for item, own in zip(self.lines(), self._own, strict=True) if own]
+        self._own = [False] * len(self._own)
+        return found
 
     def is_own(self, path: str) -> bool:
         """No file has them all."""
@@ -71,8 +92,12 @@ class ScriptHistory:
 
     def record(self, text: str) -> None:
         """A command was read, and is about to run."""
-        line = on_one_line(text)
-        if kept(self._rt, line, self._lines[-1][1] if self._lines else None):
+        lines = [text.strip("\n")]
+        if "\n" in lines[0]:
+            from aish.lang.one_line import listed
+
+            lines = listed(text, posix=self._rt.posix, extended="extglob" in self._rt.shopt)
+        for line in lines:
             self._add_own(line)
 
 
@@ -84,11 +109,15 @@ def of(rt: Runtime) -> ScriptHistory:
     return rt.typed
 
 
+def _control(rt: Runtime) -> list[str]:
+    return (rt.vars.get("HISTCONTROL") or "").split(":")
+
+
 def kept(rt: Runtime, line: str, last: str | None) -> bool:
     """Whether HISTCONTROL and HISTIGNORE let a line in."""
     if not line.strip():
         return False
-    control = (rt.vars.get("HISTCONTROL") or "").split(":")
+    control = _control(rt)
     both = "ignoreboth" in control
     if line[0] == " " and (both or "ignorespace" in control):
         return False
@@ -98,19 +127,3 @@ def kept(rt: Runtime, line: str, last: str | None) -> bool:
 
     ignored = rt.vars.get("HISTIGNORE") or ""
     return not any(line == last if one == "&" else compiled(one).matches(line) for one in ignored.split(":") if one)
-
-
-def on_one_line(text: str) -> str:
-    """A command of several lines as it is listed: those of quoted text and here-documents stay."""
-    lines = text.strip("\n").split("\n")
-    if len(lines) == 1 or "<<" in text or any(text.count(quote) % 2 or f"{quote}\n" in text for quote in "'\""):
-        return "\n".join(lines)
-    found = lines[0]
-    for line in lines[1:]:
-        if found.endswith("\\"):
-            found = found[:-1] + line
-        elif not line.strip() or not found.strip() or found.split()[-1] in _GOES_ON or found.endswith(")"):
-            found += " " + line
-        else:
-            found += "; " + line
-    return found

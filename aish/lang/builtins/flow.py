@@ -7,7 +7,7 @@ import os
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, told
 from aish.lang.digits import signed
-from aish.lang.ending import last_word
+from aish.lang.ending import last_word, leave_function
 from aish.lang.signals import RETURN
 from aish.lang.source import ParseError
 
@@ -108,7 +108,8 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
 
     if argv[1:2] and argv[1][:1] == "-" and argv[1] not in ("-", "--"):
         raise usage(argv[1][:2], "")
-    shift = rt.at.line - 1 if rt.at is not None else 0
+    at = rt.at
+    shift = at.line - 1 if at is not None else 0
     rt.trace_depth += 1
     try:
         return run_text(rt, " ".join(_operands(argv)), "eval", line_shift=shift)
@@ -117,6 +118,7 @@ def eval_(rt: Runtime, argv: list[str]) -> int:
         raise told(error.exit_status) from None
     finally:
         rt.trace_depth -= 1
+        rt.at = at
 
 
 def source(rt: Runtime, argv: list[str]) -> int:
@@ -137,7 +139,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
     from aish.lang.evaluate import run_file
     from aish.lang.runtime import MAX_CALLS
 
-    params = rt.params
+    params, at = rt.params, rt.at
     rt.trace_depth += 1
     rt.calls += 1
     rt.uncounted = False
@@ -156,6 +158,9 @@ def source(rt: Runtime, argv: list[str]) -> int:
             status = run_file(rt, path, data, stat)
         except Return as error:
             status = error.status
+        except Exit as error:
+            leave_function(rt, error)
+            raise
         if rt.signals.traps:
             rt.run_moment(RETURN)
         return status
@@ -167,6 +172,7 @@ def source(rt: Runtime, argv: list[str]) -> int:
         rt.calls -= 1
         rt.returns -= 1
         rt.frames.pop()
+        rt.at = at
         if pushed is not None:
             pushed.pop()
         if len(words) > 1 and not rt.params_set:

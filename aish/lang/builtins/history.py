@@ -150,11 +150,14 @@ def fc(rt: Runtime, argv: list[str]) -> int:
     """fc [-e editor] [-lnr] [first] [last]; fc -s [old=new] [first]: typed lines, edited and run again."""
     flags, words = _letters(argv, "e:lnrs")
     lines = _before(rt, _typed(rt))
+    again = "s" in flags or flags.get("e") == "-"
     if not lines:
-        if words and not rt.interactive:
+        if again and not rt.interactive:
             raise CommandError("no line was typed in this shell")
+        if "l" in flags and not rt.interactive:  # this command, where it is in the list: as in bash
+            _list_for_fc(rt, _typed(rt).lines(), flags)
         return 0
-    if "s" in flags or flags.get("e") == "-":
+    if again:
         return _again(rt, lines, words)
     first = _number(words[0], lines) if words else lines[-1][0] - (_LISTED - 1 if "l" in flags else 0)
     last = _number(words[1], lines) if len(words) > 1 else (lines[-1][0] if "l" in flags or not words else first)
@@ -163,9 +166,13 @@ def fc(rt: Runtime, argv: list[str]) -> int:
         chosen.reverse()
     if "l" not in flags:
         return _edited(rt, flags.get("e", ""), [line for _, line, _ in chosen])
-    for number, line, _ in chosen:
-        rt.write(("" if "n" in flags else str(number)) + f"\t {line}\n")
+    _list_for_fc(rt, chosen, flags)
     return 0
+
+
+def _list_for_fc(rt: Runtime, lines: Lines, flags: dict[str, str]) -> None:
+    for number, line, _ in lines:
+        rt.write(("" if "n" in flags else str(number)) + f"\t {line}\n")
 
 
 def _number(word: str, lines: Lines) -> int:
