@@ -10,7 +10,7 @@ import os
 import time
 
 from aish.config import folders
-from aish.lang.text import decode, encode
+from aish.lang import history_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class History:
         """Whether the file's lines have come, or will not."""
         if "HISTFILE" not in rt.values:
             rt.vars.set("HISTFILE", self._path)
-        self._text = not os.isatty(0) and self.on_disk and not self.is_own(rt.vars.get("HISTFILE") or "")
+        self._text = not os.isatty(0) and self.on_disk and self._names_text()
         """Nobody sits there, and HISTFILE names a file: it has the lines, as with bash, and ours has not."""
         if self._text:
             self._load([(line, 0.0) for line in self._read_text()])
@@ -89,8 +89,8 @@ class History:
         return new
 
     def is_own(self, path: str) -> bool:
-        """Whether `path` is the file that the companion writes."""
-        return path == self._path
+        """Whether `path` is the file that the companion writes, by whatever name."""
+        return path == self._path or os.path.realpath(path) == os.path.realpath(self._path)
 
     def replace_last(self, line: str) -> None:
         """The command that runs is to stand as `line` in the history: `history -s`, `fc`."""
@@ -166,18 +166,25 @@ class History:
         """Unsetting HISTFILE keeps a shell's lines out of the file."""
         return not self._text and (self.rt.vars.get("HISTFILE") or "/dev/null") != "/dev/null"
 
+    def _names_text(self) -> bool:
+        """Whether HISTFILE names another file than a history of ours: one that another shell handed down is such."""
+        path = self.rt.vars.get("HISTFILE") or ""
+        return not self.is_own(path) and not history_text.is_database(path)
+
     def _read_text(self) -> list[str]:
         try:
-            with open(self.rt.vars.get("HISTFILE") or "/dev/null", "rb") as file:
-                return [line for line in decode(file.read()).split("\n") if line]
+            return history_text.read(self.rt.vars.get("HISTFILE") or "/dev/null")
         except OSError:
             return []  # it is not there yet
 
     def _write_text(self) -> None:
         """What is new to the file that HISTFILE names now."""
+        path = self.rt.vars.get("HISTFILE") or "/dev/null"
+        if self.is_own(path):  # it may not be there yet, and is to be a database
+            self.rt.complain("HISTFILE: the file of the prompt's history: the lines of this shell were not written")
+            return
         try:
-            with open(self.rt.vars.get("HISTFILE") or "/dev/null", "ab") as file:
-                file.write(encode("".join([line + "\n" for _, line, _ in self.new_lines()])))
+            history_text.write(path, [line for _, line, _ in self.new_lines()], append=True)
         except OSError as error:
             self.rt.complain(f"HISTFILE: {error.strerror}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -134,23 +135,68 @@ def test_an_emptied_list_leaves_the_file(shells: Callable[..., History]) -> None
     assert typed(shells()) == ["one"]
 
 
-def test_a_text_file_named_by_histfile_where_nobody_types(tmp_path: Path) -> None:
-    """`aish -i <script`: read at the start, appended to at the end, as bash has it, and ours gets nothing."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
-    (tmp_path / "hf").write_text("old\n")
-    script = "history\nHISTFILE=other\necho x\nhistory -a\ncat other\nhistory -w third\necho y\n"
-    done = subprocess.run(
+def read_in(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`aish -i <script`, in a folder of its own."""
+    return subprocess.run(
         [*SHELL, "--norc", "-i"],
         input=script,
-        env=environ | {"HISTFILE": "hf"},
-        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), **variables},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def test_a_text_file_named_by_histfile_where_nobody_types(tmp_path: Path) -> None:
+    """`aish -i <script`: read at the start, appended to at the end, as bash has it, and ours gets nothing."""
+    (tmp_path / "hf").write_text("old\n")
+    script = "history\nHISTFILE=other\necho x\nhistory -a\ncat other\nhistory -w third\necho y\n"
+    done = read_in(tmp_path, script, HISTFILE="hf")
     assert done.stdout == "    1  old\n    2  history\nx\nhistory\nHISTFILE=other\necho x\nhistory -a\ny\n", (
         done.stderr
     )
     assert (tmp_path / "hf").read_text() == "old\n"
     assert (tmp_path / "third").read_text().endswith("cat other\nhistory -w third\n")
     assert (tmp_path / "other").read_text() == "history\nHISTFILE=other\necho x\nhistory -a\necho y\n"
+
+
+@pytest.mark.parametrize(
+    ("histfile", "script"),
+    [
+        ("{folder}/state/./aish/history.db", "x=1\n"),  # another name of our own
+        ("link", "x=1\n"),
+        ("{folder}/other.db", "x=1\n"),  # that of another HOME, handed down
+        ("text", "HISTFILE={folder}/other.db\n"),
+        ("text", "HISTFILE={folder}/state/aish/history.db\n"),
+        ("text", "history -a {folder}/other.db; history -w {folder}/other.db; history -r {folder}/other.db\n"),
+    ],
+)
+def test_no_text_comes_into_a_database(tmp_path: Path, histfile: str, script: str) -> None:
+    """HISTFILE was compared as a string: lines were appended to our own history, which was damaged by it."""
+    folder = tmp_path / "state" / "aish"
+    folder.mkdir(parents=True)
+    files = [folder / "history.db", tmp_path / "other.db"]
+    for file in files:
+        with sqlite3.connect(file, isolation_level=None) as db:
+            db.execute("CREATE TABLE other(x)")
+        db.close()
+    (tmp_path / "link").symlink_to(files[0])
+    before = files[1].read_bytes()
+    done = read_in(tmp_path, script.format(folder=tmp_path), HISTFILE=histfile.format(folder=tmp_path))
+    assert ("not a text file" in done.stderr or "not written" in done.stderr) is (histfile == "text"), done.stderr
+    assert files[1].read_bytes() == before
+    with sqlite3.connect(files[0]) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        if histfile != "text":
+            assert db.execute("SELECT line FROM commands").fetchall() == [(script.encode().rstrip(),)]
+    db.close()
+    assert files[0].stat().st_size % 512 == 0  # whole pages
+
+
+def test_a_database_that_is_not_there_yet_is_none_of_text(tmp_path: Path) -> None:
+    """Text in its place would be moved aside as damaged by the next shell."""
+    (tmp_path / "state" / "aish").mkdir(parents=True)
+    done = read_in(tmp_path, f"HISTFILE={tmp_path}/state/aish/../aish/history.db\n", HISTFILE="hf")
+    assert "HISTFILE: " in done.stderr
+    assert not (tmp_path / "state" / "aish" / "history.db").exists()
