@@ -81,12 +81,16 @@ class History:
         self._append(line, time.time())
 
     def new_lines(self) -> list[tuple[int, str, float]]:
-        """Those that were typed here; with a text file, those of them that it has not got yet."""
+        """Those that were typed here; with a text file, those of them that it has not got yet and is to get."""
         self.lines()  # their numbers depend on how many came before
         if not self._text:
             return list(self._lines)
         new, self._written = self._lines[self._written :], len(self._lines)
-        return new
+        if not new:
+            return []
+        from aish.shell.secret_lines import looks_secret
+
+        return [item for item in new if not looks_secret(item[1])]
 
     def is_own(self, path: str) -> bool:
         """Whether `path` is the file that the companion writes, by whatever name."""

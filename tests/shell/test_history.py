@@ -200,3 +200,13 @@ def test_a_database_that_is_not_there_yet_is_none_of_text(tmp_path: Path) -> Non
     done = read_in(tmp_path, f"HISTFILE={tmp_path}/state/aish/../aish/history.db\n", HISTFILE="hf")
     assert "HISTFILE: " in done.stderr
     assert not (tmp_path / "state" / "aish" / "history.db").exists()
+
+
+def test_a_text_file_is_private_and_has_no_secrets(tmp_path: Path) -> None:
+    """It was made as anybody's umask has it, 0644, and TOKEN=... came into it."""
+    read_in(tmp_path, "TOKEN=abcdefghijk\nx=1\n", HISTFILE="hf")
+    assert (tmp_path / "hf").read_text() == "x=1\n"
+    assert (tmp_path / "hf").stat().st_mode & 0o777 == 0o600
+    read_in(tmp_path, "PASSWORD=abcdefghijk\nhistory -a\nhistory -w whole\n", HISTFILE="hf")
+    assert (tmp_path / "hf").read_text() == "x=1\nhistory -a\n"
+    assert (tmp_path / "whole").read_text() == "x=1\nPASSWORD=abcdefghijk\nhistory -a\nhistory -w whole\n"
