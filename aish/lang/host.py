@@ -40,7 +40,7 @@ if TYPE_CHECKING:
             """The number that the next line gets."""
 
         def add(self, line: str) -> None:
-            """A line that was not typed here."""
+            """A line that a file has."""
 
         def delete(self, first: int, last: int, *, disk: bool = True) -> None:
             """Forget lines by their numbers; with `disk` for every shell."""

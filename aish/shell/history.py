@@ -24,6 +24,17 @@ LOADED = 10_000
 _LOADED_WITHIN_S = 0.5
 
 
+class _Line:
+    """A line of this shell. `new`: the text file has not got it."""
+
+    __slots__ = ("new", "text", "when")
+
+    def __init__(self, text: str, *, new: bool) -> None:
+        self.text = text
+        self.when = time.time()
+        self.new = new
+
+
 class History:
     """The lines of one shell at a prompt."""
 
@@ -33,16 +44,15 @@ class History:
         self.session = f"{os.getpid()}-{time.time():.3f}"
         self._host = os.uname().nodename
         self._count = 0
-        self._lines: list[tuple[int, str, float]] = []
+        self._lines: list[_Line] = []
+        """Those of this shell: their numbers go on behind `_loaded`, those of the file."""
         self._loaded: list[tuple[int, str, float]] | None = None
         self._key: str | None = None
-        self._running: int | None = None
-        """The number of the command that runs."""
+        self._running: _Line | None = None
+        """The command that runs."""
         self._path = os.path.join(folders.state(), NAME)
         self._came = time.time()
         self._text = False
-        self._written = 0
-        """Lines of ours that the text file has."""
         self.notice = ""
         """What is to be told before the next prompt."""
         self.unique: list[str] = []
@@ -67,9 +77,8 @@ class History:
         """(number, line, when it was run), oldest first."""
         if self._loaded is None and self.on_disk:
             self._load(self.link.ask("history_recent", _LOADED_WITHIN_S, most=self._most))
-        before = self._loaded or []
         most = self._most
-        return (before + self._lines)[-most:] if most else []
+        return ((self._loaded or []) + self._numbered())[-most:] if most else []
 
     def next_number(self) -> int:
         """The number that the next line gets."""
@@ -77,17 +86,23 @@ class History:
         return found[-1][0] + 1 if found else 1
 
     def add(self, line: str) -> None:
-        """A line that was not typed here: `history -s`, -r."""
-        self._append(line, time.time())
+        """A line that a file has: `history -r`."""
+        self._append(line, new=False)
+
+    def shown(self, line: str) -> None:
+        """A line that was typed to be looked at, not to be run: !!:p."""
+        self._append(line, new=True)
 
     def new_lines(self) -> list[tuple[int, str, float]]:
         """Those that were typed here; with a text file, those of them that it has not got yet and is to get."""
         self.lines()  # their numbers depend on how many came before
         if not self._text:
-            return list(self._lines)
-        new, self._written = self._lines[self._written :], len(self._lines)
+            return self._numbered()
+        new = [item for item, line in zip(self._numbered(), self._lines, strict=True) if line.new]
         if not new:
             return []
+        for line in self._lines:
+            line.new = False
         from aish.shell.secret_lines import looks_secret
 
         return [item for item in new if not looks_secret(item[1])]
@@ -98,19 +113,25 @@ class History:
 
     def replace_last(self, line: str) -> None:
         """The command that runs is to stand as `line` in the history: `history -s`, `fc`."""
-        if self._running is not None and self._lines and self._lines[-1][0] == self._running:
-            gone = self._lines.pop()[1]
+        if self._running is not None and self._lines and self._lines[-1] is self._running:
+            gone = self._lines.pop().text
             if self._key is not None:
                 self.link.tell("history_forget", lines=[gone])
         self._begins(line)
 
     def delete(self, first: int, last: int, *, disk: bool = True) -> None:
         """Forget lines by their numbers; with `disk` for every shell."""
-        gone = [line for number, line, _ in self.lines() if first <= number <= last]
-        kept = [item for item in self.lines() if not first <= item[0] <= last]
-        self._loaded = []
-        self._written = max(0, self._written - len(gone))
-        self._lines = [(number, line, when) for number, (_, line, when) in enumerate(kept, 1)]
+        listed = self.lines()
+        gone = [line for number, line, _ in listed if first <= number <= last]
+        before = self._loaded or []
+        oldest = listed[0][0] if listed else len(before) + len(self._lines) + 1  # those before it HISTSIZE leaves out
+        left = [item for item in before if item[0] >= oldest and not first <= item[0] <= last]
+        self._lines = [
+            line
+            for number, line in enumerate(self._lines, len(before) + 1)
+            if number >= oldest and not first <= number <= last
+        ]
+        self._loaded = [(number, line, when) for number, (_, line, when) in enumerate(left, 1)]
         self.unique = [line for line in self.unique if line not in gone]
         if disk and self.on_disk and gone:
             self.link.tell("history_forget", lines=gone)
@@ -134,8 +155,7 @@ class History:
         self._key = self._running = None
         if not self.kept(line):
             return
-        self._append(line, time.time())
-        self._running = self._lines[-1][0]
+        self._running = self._append(line, new=True)
         if self.on_disk:
             from aish.shell.secret_lines import looks_secret
 
@@ -158,11 +178,11 @@ class History:
         if not line.strip() or line[0] == " ":
             return False
         control = (self.rt.vars.get("HISTCONTROL") or "").split(":")
-        last = self._lines[-1][1] if self._lines else None
+        last = self._lines[-1].text if self._lines else None
         if line == last and ("ignoredups" in control or "ignoreboth" in control):
             return False
         if "erasedups" in control:
-            self._lines = [item for item in self._lines if item[1] != line]
+            self._lines = [item for item in self._lines if item.text != line]
         return not _ignored(line, self.rt.vars.get("HISTIGNORE") or "", last)
 
     @property
@@ -199,13 +219,19 @@ class History:
 
     # ------------------------------------------------------------------------------------------ parts
 
-    def _append(self, line: str, when: float) -> None:
+    def _numbered(self) -> list[tuple[int, str, float]]:
+        return [
+            (number, line.text, line.when) for number, line in enumerate(self._lines, len(self._loaded or []) + 1)
+        ]
+
+    def _append(self, line: str, *, new: bool) -> _Line:
         self._count += 1
-        number = self._lines[-1][0] + 1 if self._lines else len(self._loaded or []) + 1
-        self._lines.append((number, line, when))
+        added = _Line(line, new=new)
+        self._lines.append(added)
         if line in self.unique[:200]:
             self.unique.remove(line)
         self.unique.insert(0, line)
+        return added
 
     def _load(self, found: object) -> None:
         """What the file held when we came; what was typed since comes behind it."""
@@ -213,14 +239,11 @@ class History:
             return
         before = [(line, when) for line, when in found if when < self._came]
         self._loaded = [(number, line, when) for number, (line, when) in enumerate(before, 1)]
-        self._lines = [
-            (number, line, when) for number, (_, line, when) in enumerate(self._lines, len(self._loaded) + 1)
-        ]
 
     def _renewed(self, found: object) -> None:
         self.known = True
         if isinstance(found, list):
-            own = [line for _, line, _ in reversed(self._lines)]
+            own = [line.text for line in reversed(self._lines)]
             secret = [line for line in dict.fromkeys(own) if line not in set(found)]
             self.unique = [*secret, *found]
 

@@ -158,7 +158,9 @@ def test_a_text_file_named_by_histfile_where_nobody_types(tmp_path: Path) -> Non
     )
     assert (tmp_path / "hf").read_text() == "old\n"
     assert (tmp_path / "third").read_text().endswith("cat other\nhistory -w third\n")
-    assert (tmp_path / "other").read_text() == "history\nHISTFILE=other\necho x\nhistory -a\necho y\n"
+    assert (tmp_path / "other").read_text() == (
+        "history\nHISTFILE=other\necho x\nhistory -a\ncat other\nhistory -w third\necho y\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -208,5 +210,56 @@ def test_a_text_file_is_private_and_has_no_secrets(tmp_path: Path) -> None:
     assert (tmp_path / "hf").read_text() == "x=1\n"
     assert (tmp_path / "hf").stat().st_mode & 0o777 == 0o600
     read_in(tmp_path, "PASSWORD=abcdefghijk\nhistory -a\nhistory -w whole\n", HISTFILE="hf")
-    assert (tmp_path / "hf").read_text() == "x=1\nhistory -a\n"
+    assert (tmp_path / "hf").read_text() == "x=1\nhistory -a\nhistory -w whole\n"
     assert (tmp_path / "whole").read_text() == "x=1\nPASSWORD=abcdefghijk\nhistory -a\nhistory -w whole\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "written"),
+    [
+        ("a=1; b=2; history -d 1; history -a\nc=3\n", "a=1; b=2; history -d 1; history -a\nc=3\n"),
+        ("a=1\nhistory -a\nhistory -d 2\nc=3\n", "a=1\nhistory -a\nhistory -d 2\nc=3\n"),
+        ("a=1; history -a; history -s b\n", "a=1; history -a; history -s b\nb\n"),
+        ("HISTCONTROL=erasedups\na=1\nhistory -a\na=1\n", "HISTCONTROL=erasedups\na=1\nhistory -a\na=1\n"),
+        ("history -r more\na=1\n", "history -r more\na=1\n"),
+        ("history -r more; history -a\na=1\n", "history -r more; history -a\na=1\n"),
+        ("history -w\na=1\n", "history -w\na=1\n"),
+        ("!1:p\na=1\n", "old1\na=1\n"),
+    ],
+)
+def test_a_text_file_gets_each_line_once(tmp_path: Path, script: str, written: str) -> None:
+    """Which lines it had was a count: `history -d` made lines of the file new ones, -s after -a lost one."""
+    (tmp_path / "hf").write_text("old1\n#1700000000\nold2\n")
+    (tmp_path / "more").write_text("m1\n#1700000000\nm2\n")
+    done = read_in(tmp_path, script, HISTFILE="hf")
+    begin = "old1\nold2\n" if "-w" in script else "old1\n#1700000000\nold2\n"
+    assert (tmp_path / "hf").read_text() == begin + written, done.stderr
+
+
+def test_the_times_in_a_text_file_are_no_commands(tmp_path: Path) -> None:
+    """`history -r` knew them, and what was read at the start had them as lines."""
+    (tmp_path / "hf").write_text("#1700000000\nold1\n#1700000001\nold2\n")
+    assert read_in(tmp_path, "history\n", HISTFILE="hf").stdout == "    1  old1\n    2  old2\n    3  history\n"
+
+
+def test_a_deleted_line_leaves_those_of_the_file_where_they_are(shells: Callable[..., History]) -> None:
+    first = shells()
+    typed(first, "one", "two")
+    first.close()
+    second = shells()
+    typed(second, "three", "four")
+    second.delete(1, 1)
+    second.delete(2, 2)
+    assert [item[:2] for item in second.lines()] == [(1, "two"), (2, "four")]
+    assert [item[:2] for item in second.new_lines()] == [(2, "four")]
+
+
+def test_what_histsize_leaves_out_does_not_come_back(shells: Callable[..., History]) -> None:
+    history = shells(HISTSIZE="0")
+    typed(history, "one", "two")
+    history.delete(1, 0, disk=False)
+    history.rt.vars.set("HISTSIZE", "2")
+    assert typed(history, "three", "four", "five") == ["four", "five"]
+    history.delete(3, 3)
+    history.rt.vars.set("HISTSIZE", "9")
+    assert typed(history) == ["four"]

@@ -135,7 +135,8 @@ def _with_file(rt: Runtime, typed: History, flags: dict[str, str], words: list[s
             return
         lines = typed.lines() if "w" in flags else typed.new_lines()
         history_text.write(path, [line for _, line, _ in lines], append="w" not in flags)
-        typed.new_lines()  # they are written
+        if not words:
+            typed.new_lines()  # they are written
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
 
