@@ -54,6 +54,9 @@ if TYPE_CHECKING:
         def is_own(self, path: str) -> bool:
             """Whether `path` is where all lines are kept anyway."""
 
+        def save(self) -> None:
+            """Another program is about to take the shell's place; where it cannot, the shell goes on."""
+
         def close(self) -> None:
             """The shell ends."""
 

@@ -22,6 +22,7 @@ NAME = "history.db"
 LOADED = 10_000
 """Lines of the file that a shell starts with, where HISTSIZE does not say otherwise."""
 _LOADED_WITHIN_S = 0.5
+_SAVED_WITHIN_S = 0.3
 
 
 class _Line:
@@ -135,6 +136,12 @@ class History:
         self.unique = [line for line in self.unique if line not in gone]
         if disk and self.on_disk and gone:
             self.link.tell("history_forget", lines=gone)
+
+    def save(self) -> None:
+        """Another program is about to take the shell's place."""
+        if self._text:
+            self._write_text()
+        self.link.flush(_SAVED_WITHIN_S)  # what it was told goes with this process where it has not come through
 
     def close(self) -> None:
         """The shell ends."""

@@ -263,3 +263,10 @@ def test_what_histsize_leaves_out_does_not_come_back(shells: Callable[..., Histo
     history.delete(3, 3)
     history.rt.vars.set("HISTSIZE", "9")
     assert typed(history) == ["four"]
+
+
+def test_exec_saves_what_was_typed(tmp_path: Path) -> None:
+    """`exec program` lost all lines of the shell; one that fails, or in a subshell, writes none twice."""
+    read_in(tmp_path, "a=1\n(exec true)\nexec ./not-there\nexec /\nb=2\nexec true\n", HISTFILE="hf")
+    expected = "a=1\n(exec true)\nexec ./not-there\nexec /\nb=2\nexec true\n"
+    assert (tmp_path / "hf").read_text() == expected
