@@ -1,7 +1,7 @@
 """What was typed: the list of this shell, and what of it the companion is told to keep.
 
-The list begins with what the file held when the shell started, and grows by what is typed here. Which lines are kept
-is decided here and nowhere else: `kept`.
+The list begins with what the file held when the shell started, and grows by what is typed here. Which lines come
+into it is for `kept` to say.
 """
 
 from __future__ import annotations
@@ -180,17 +180,16 @@ class History:
             self._key = None
 
     def kept(self, line: str) -> bool:
-        """Whether a line comes into the list: HISTCONTROL and HISTIGNORE, and never one that begins with a space.
-        `set +o history` is for what is typed, not for `history -s`."""
-        if not line.strip() or line[0] == " ":
-            return False
-        control = (self.rt.vars.get("HISTCONTROL") or "").split(":")
+        """Whether a line comes into the list: as in a script (HISTCONTROL, HISTIGNORE), and none that begins with a
+        space. `set +o history` is for what is typed, not for `history -s`."""
+        from aish.lang import script_history
+
         last = self._lines[-1].text if self._lines else None
-        if line == last and ("ignoredups" in control or "ignoreboth" in control):
+        if line[:1] == " " or not script_history.kept(self.rt, line, last):
             return False
-        if "erasedups" in control:
+        if "erasedups" in (self.rt.vars.get("HISTCONTROL") or "").split(":"):
             self._lines = [item for item in self._lines if item.text != line]
-        return not _ignored(line, self.rt.vars.get("HISTIGNORE") or "", last)
+        return True
 
     @property
     def on_disk(self) -> bool:
@@ -262,12 +261,3 @@ class History:
     def _most(self) -> int:
         size = self.rt.vars.get("HISTSIZE") or ""
         return int(size) if size.isdecimal() else LOADED
-
-
-def _ignored(line: str, patterns: str, last: str | None) -> bool:
-    """HISTIGNORE: patterns for whole lines, with & for the line before."""
-    if not patterns:
-        return False
-    from fnmatch import fnmatchcase
-
-    return any(line == last if pattern == "&" else fnmatchcase(line, pattern) for pattern in patterns.split(":"))

@@ -54,6 +54,8 @@ def typed(history: History, *lines: str) -> list[str]:
         ({"HISTCONTROL": "erasedups"}, ["b", "a"]),
         ({"HISTIGNORE": "b*"}, ["a", "a", "a"]),
         ({"HISTIGNORE": "&"}, ["a", "b", "a"]),
+        ({"HISTIGNORE": r"x:\a"}, ["b"]),  # the shell's patterns, as in a script
+        ({"HISTIGNORE": "a", "HISTCONTROL": "erasedups"}, ["b"]),
         ({"HISTSIZE": "2"}, ["b", "a"]),
         ({"HISTSIZE": "0"}, []),
         ({"HISTFILE": "/dev/null"}, ["a", "a", "b", "a"]),
@@ -270,3 +272,11 @@ def test_exec_saves_what_was_typed(tmp_path: Path) -> None:
     read_in(tmp_path, "a=1\n(exec true)\nexec ./not-there\nexec /\nb=2\nexec true\n", HISTFILE="hf")
     expected = "a=1\n(exec true)\nexec ./not-there\nexec /\nb=2\nexec true\n"
     assert (tmp_path / "hf").read_text() == expected
+
+
+def test_a_line_that_is_left_out_erases_none(shells: Callable[..., History]) -> None:
+    """HISTIGNORE was asked behind `erasedups`: the line that it left out was gone from the list as well."""
+    history = shells(HISTCONTROL="erasedups")
+    typed(history, "one", "two")
+    history.rt.vars.set("HISTIGNORE", "one")
+    assert typed(history, "one") == ["one", "two"]
