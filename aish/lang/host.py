@@ -43,7 +43,7 @@ if TYPE_CHECKING:
             """Whether the last line is that of the command that runs."""
 
         def add(self, line: str) -> None:
-            """A line that was not typed here."""
+            """A line that a file has."""
 
         def delete(self, first: int, last: int, *, disk: bool = True) -> None:
             """Forget lines by their numbers; with `disk` for every shell."""
@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 
         def is_own(self, path: str) -> bool:
             """Whether `path` is where all lines are kept anyway."""
+
+        def save(self) -> None:
+            """Another program is about to take the shell's place; where it cannot, the shell goes on."""
 
         def close(self) -> None:
             """The shell ends."""

@@ -87,6 +87,9 @@ class ScriptHistory:
         """No file has them all."""
         return False
 
+    def save(self) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         """Nothing is kept."""
 

@@ -1,7 +1,7 @@
 """What was typed: the list of this shell, and what of it the companion is told to keep.
 
-The list begins with what the file held when the shell started, and grows by what is typed here. Which lines are kept
-is decided here and nowhere else: `kept`.
+The list begins with what the file held when the shell started, and grows by what is typed here. Which lines come
+into it is for `kept` to say.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import time
 
 from aish.config import folders
-from aish.lang.text import decode, encode
+from aish.lang import history_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +22,18 @@ NAME = "history.db"
 LOADED = 10_000
 """Lines of the file that a shell starts with, where HISTSIZE does not say otherwise."""
 _LOADED_WITHIN_S = 0.5
+_SAVED_WITHIN_S = 0.3
+
+
+class _Line:
+    """A line of this shell. `new`: the text file has not got it."""
+
+    __slots__ = ("new", "text", "when")
+
+    def __init__(self, text: str, *, new: bool) -> None:
+        self.text = text
+        self.when = time.time()
+        self.new = new
 
 
 class History:
@@ -33,17 +45,16 @@ class History:
         self.session = f"{os.getpid()}-{time.time():.3f}"
         self._host = os.uname().nodename
         self._count = 0
-        self._lines: list[tuple[int, str, float]] = []
+        self._lines: list[_Line] = []
+        """Those of this shell: their numbers go on behind `_loaded`, those of the file."""
         self._loaded: list[tuple[int, str, float]] | None = None
         self._key: str | None = None
-        self._running: int | None = None
-        """The number of the command that runs."""
+        self._running: _Line | None = None
+        """The command that runs."""
         self._runs = False
         self._path = os.path.join(folders.state(), NAME)
         self._came = time.time()
         self._text = False
-        self._written = 0
-        """Lines of ours that the text file has."""
         self.notice = ""
         """What is to be told before the next prompt."""
         self.unique: list[str] = []
@@ -52,7 +63,7 @@ class History:
         """Whether the file's lines have come, or will not."""
         if "HISTFILE" not in rt.values:
             rt.vars.set("HISTFILE", self._path)
-        self._text = not os.isatty(0) and self.on_disk and not self.is_own(rt.vars.get("HISTFILE") or "")
+        self._text = not os.isatty(0) and self.on_disk and self._names_text()
         """Nobody sits there, and HISTFILE names a file: it has the lines, as with bash, and ours has not."""
         if self._text:
             self._load([(line, 0.0) for line in self._read_text()])
@@ -68,9 +79,8 @@ class History:
         """(number, line, when it was run), oldest first."""
         if self._loaded is None and self.on_disk:
             self._load(self.link.ask("history_recent", _LOADED_WITHIN_S, most=self._most))
-        before = self._loaded or []
         most = self._most
-        return (before + self._lines)[-most:] if most else []
+        return ((self._loaded or []) + self._numbered())[-most:] if most else []
 
     def next_number(self) -> int:
         """The number that the next line gets."""
@@ -82,39 +92,61 @@ class History:
         return self._runs and self._running is not None
 
     def add(self, line: str) -> None:
-        """A line that was not typed here: `history -s`, -r."""
-        self._append(line, time.time())
+        """A line that a file has: `history -r`."""
+        self._append(line, new=False)
+
+    def shown(self, line: str) -> None:
+        """A line that was typed to be looked at, not to be run: !!:p."""
+        self._append(line, new=True)
 
     def new_lines(self) -> list[tuple[int, str, float]]:
-        """Those that were typed here; with a text file, those of them that it has not got yet."""
+        """Those that were typed here; with a text file, those of them that it has not got yet and is to get."""
         self.lines()  # their numbers depend on how many came before
         if not self._text:
-            return list(self._lines)
-        new, self._written = self._lines[self._written :], len(self._lines)
-        return new
+            return self._numbered()
+        new = [item for item, line in zip(self._numbered(), self._lines, strict=True) if line.new]
+        if not new:
+            return []
+        for line in self._lines:
+            line.new = False
+        from aish.shell.secret_lines import looks_secret
+
+        return [item for item in new if not looks_secret(item[1])]
 
     def is_own(self, path: str) -> bool:
-        """Whether `path` is the file that the companion writes."""
-        return path == self._path
+        """Whether `path` is the file that the companion writes, by whatever name."""
+        return path == self._path or os.path.realpath(path) == os.path.realpath(self._path)
 
     def replace_last(self, line: str) -> None:
         """The command that runs is to stand as `line` in the history: `history -s`, `fc`."""
-        if self._running is not None and self._lines and self._lines[-1][0] == self._running:
-            gone = self._lines.pop()[1]
+        if self._running is not None and self._lines and self._lines[-1] is self._running:
+            gone = self._lines.pop().text
             if self._key is not None:
                 self.link.tell("history_forget", lines=[gone])
         self._begins(line)
 
     def delete(self, first: int, last: int, *, disk: bool = True) -> None:
         """Forget lines by their numbers; with `disk` for every shell."""
-        gone = [line for number, line, _ in self.lines() if first <= number <= last]
-        kept = [item for item in self.lines() if not first <= item[0] <= last]
-        self._loaded = []
-        self._written = max(0, self._written - len(gone))
-        self._lines = [(number, line, when) for number, (_, line, when) in enumerate(kept, 1)]
+        listed = self.lines()
+        gone = [line for number, line, _ in listed if first <= number <= last]
+        before = self._loaded or []
+        oldest = listed[0][0] if listed else len(before) + len(self._lines) + 1  # those before it HISTSIZE leaves out
+        left = [item for item in before if item[0] >= oldest and not first <= item[0] <= last]
+        self._lines = [
+            line
+            for number, line in enumerate(self._lines, len(before) + 1)
+            if number >= oldest and not first <= number <= last
+        ]
+        self._loaded = [(number, line, when) for number, (_, line, when) in enumerate(left, 1)]
         self.unique = [line for line in self.unique if line not in gone]
         if disk and self.on_disk and gone:
             self.link.tell("history_forget", lines=gone)
+
+    def save(self) -> None:
+        """Another program is about to take the shell's place."""
+        if self._text:
+            self._write_text()
+        self.link.flush(_SAVED_WITHIN_S)  # what it was told goes with this process where it has not come through
 
     def close(self) -> None:
         """The shell ends."""
@@ -136,8 +168,7 @@ class History:
         self._key = self._running = None
         if not self.kept(line):
             return
-        self._append(line, time.time())
-        self._running = self._lines[-1][0]
+        self._running = self._append(line, new=True)
         if self.on_disk:
             from aish.shell.secret_lines import looks_secret
 
@@ -156,35 +187,41 @@ class History:
             self._key = None
 
     def kept(self, line: str) -> bool:
-        """Whether a line comes into the list: HISTCONTROL and HISTIGNORE, and never one that begins with a space.
-        `set +o history` is for what is typed, not for `history -s`."""
-        if not line.strip() or line[0] == " ":
+        """Whether a line comes into the list: as in a script (HISTCONTROL, HISTIGNORE), and none that begins with a
+        space. `set +o history` is for what is typed, not for `history -s`."""
+        from aish.lang import script_history
+
+        last = self._lines[-1].text if self._lines else None
+        if line[:1] == " " or not script_history.kept(self.rt, line, last):
             return False
-        control = (self.rt.vars.get("HISTCONTROL") or "").split(":")
-        last = self._lines[-1][1] if self._lines else None
-        if line == last and ("ignoredups" in control or "ignoreboth" in control):
-            return False
-        if "erasedups" in control:
-            self._lines = [item for item in self._lines if item[1] != line]
-        return not _ignored(line, self.rt.vars.get("HISTIGNORE") or "", last)
+        if "erasedups" in (self.rt.vars.get("HISTCONTROL") or "").split(":"):
+            self._lines = [item for item in self._lines if item.text != line]
+        return True
 
     @property
     def on_disk(self) -> bool:
         """Unsetting HISTFILE keeps a shell's lines out of the file."""
         return not self._text and (self.rt.vars.get("HISTFILE") or "/dev/null") != "/dev/null"
 
+    def _names_text(self) -> bool:
+        """Whether HISTFILE names another file than a history of ours: one that another shell handed down is such."""
+        path = self.rt.vars.get("HISTFILE") or ""
+        return not self.is_own(path) and not history_text.is_database(path)
+
     def _read_text(self) -> list[str]:
         try:
-            with open(self.rt.vars.get("HISTFILE") or "/dev/null", "rb") as file:
-                return [line for line in decode(file.read()).split("\n") if line]
+            return history_text.read(self.rt.vars.get("HISTFILE") or "/dev/null")
         except OSError:
             return []  # it is not there yet
 
     def _write_text(self) -> None:
         """What is new to the file that HISTFILE names now."""
+        path = self.rt.vars.get("HISTFILE") or "/dev/null"
+        if self.is_own(path):  # it may not be there yet, and is to be a database
+            self.rt.complain("HISTFILE: the file of the prompt's history: the lines of this shell were not written")
+            return
         try:
-            with open(self.rt.vars.get("HISTFILE") or "/dev/null", "ab") as file:
-                file.write(encode("".join([line + "\n" for _, line, _ in self.new_lines()])))
+            history_text.write(path, [line for _, line, _ in self.new_lines()], append=True)
         except OSError as error:
             self.rt.complain(f"HISTFILE: {error.strerror}")
 
@@ -195,13 +232,19 @@ class History:
 
     # ------------------------------------------------------------------------------------------ parts
 
-    def _append(self, line: str, when: float) -> None:
+    def _numbered(self) -> list[tuple[int, str, float]]:
+        return [
+            (number, line.text, line.when) for number, line in enumerate(self._lines, len(self._loaded or []) + 1)
+        ]
+
+    def _append(self, line: str, *, new: bool) -> _Line:
         self._count += 1
-        number = self._lines[-1][0] + 1 if self._lines else len(self._loaded or []) + 1
-        self._lines.append((number, line, when))
+        added = _Line(line, new=new)
+        self._lines.append(added)
         if line in self.unique[:200]:
             self.unique.remove(line)
         self.unique.insert(0, line)
+        return added
 
     def _load(self, found: object) -> None:
         """What the file held when we came; what was typed since comes behind it."""
@@ -209,14 +252,11 @@ class History:
             return
         before = [(line, when) for line, when in found if when < self._came]
         self._loaded = [(number, line, when) for number, (line, when) in enumerate(before, 1)]
-        self._lines = [
-            (number, line, when) for number, (_, line, when) in enumerate(self._lines, len(self._loaded) + 1)
-        ]
 
     def _renewed(self, found: object) -> None:
         self.known = True
         if isinstance(found, list):
-            own = [line for _, line, _ in reversed(self._lines)]
+            own = [line.text for line in reversed(self._lines)]
             secret = [line for line in dict.fromkeys(own) if line not in set(found)]
             self.unique = [*secret, *found]
 
@@ -228,12 +268,3 @@ class History:
     def _most(self) -> int:
         size = self.rt.vars.get("HISTSIZE") or ""
         return int(size) if size.isdecimal() else LOADED
-
-
-def _ignored(line: str, patterns: str, last: str | None) -> bool:
-    """HISTIGNORE: patterns for whole lines, with & for the line before."""
-    if not patterns:
-        return False
-    from fnmatch import fnmatchcase
-
-    return any(line == last if pattern == "&" else fnmatchcase(line, pattern) for pattern in patterns.split(":"))

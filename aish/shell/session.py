@@ -130,7 +130,7 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                 raise Exit(rt.status)
             rt.command_number += 1
             rt.lines_before, typed = typed, typed + text.removesuffix("\n").count("\n") + 1
-            if text.strip() and (text := _expanded(rt, reader, text)):
+            if text.strip() and (text := _expanded(rt, reader, history, text)):
                 _run(rt, reader, history, text)
             leaving.typed(text)
         except IdleError:
@@ -157,14 +157,14 @@ def _left(rt: Runtime, status: int, *, login: bool) -> int:
     return status
 
 
-def _expanded(rt: Runtime, reader: Reader, text: str) -> str:
+def _expanded(rt: Runtime, reader: Reader, history: History, text: str) -> str:
     """The command with its !events replaced; '' where there is nothing to run."""
-    if rt.typed is None or not rt.histexpand or ("!" not in text and text[0] != "^"):
+    if not rt.histexpand or ("!" not in text and text[0] != "^"):
         return text
     from aish.lang.history_words import expand as expand_events
 
     try:
-        found = expand_events(text, rt.typed.lines())
+        found = expand_events(text, history.lines())
     except CommandError as error:
         rt.error_line(f"aish: {error.message}")
         return ""  # $? is that of the last command, as in bash
@@ -173,7 +173,7 @@ def _expanded(rt: Runtime, reader: Reader, text: str) -> str:
     if found.changed:
         rt.error_line(found.text.rstrip("\n"))
     if found.print_only:
-        rt.typed.add(found.text.rstrip("\n"))
+        history.shown(found.text.rstrip("\n"))
         return ""
     return found.text
 

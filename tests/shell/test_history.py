@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,8 @@ def typed(history: History, *lines: str) -> list[str]:
         ({"HISTCONTROL": "erasedups"}, ["b", "a"]),
         ({"HISTIGNORE": "b*"}, ["a", "a", "a"]),
         ({"HISTIGNORE": "&"}, ["a", "b", "a"]),
+        ({"HISTIGNORE": r"x:\a"}, ["b"]),  # the shell's patterns, as in a script
+        ({"HISTIGNORE": "a", "HISTCONTROL": "erasedups"}, ["b"]),
         ({"HISTSIZE": "2"}, ["b", "a"]),
         ({"HISTSIZE": "0"}, []),
         ({"HISTFILE": "/dev/null"}, ["a", "a", "b", "a"]),
@@ -134,23 +137,146 @@ def test_an_emptied_list_leaves_the_file(shells: Callable[..., History]) -> None
     assert typed(shells()) == ["one"]
 
 
-def test_a_text_file_named_by_histfile_where_nobody_types(tmp_path: Path) -> None:
-    """`aish -i <script`: read at the start, appended to at the end, as bash has it, and ours gets nothing."""
-    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
-    (tmp_path / "hf").write_text("old\n")
-    script = "history\nHISTFILE=other\necho x\nhistory -a\ncat other\nhistory -w third\necho y\n"
-    done = subprocess.run(
+def read_in(folder: Path, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`aish -i <script`, in a folder of its own."""
+    return subprocess.run(
         [*SHELL, "--norc", "-i"],
         input=script,
-        env=environ | {"HISTFILE": "hf"},
-        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), **variables},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=60,
     )
+
+
+def test_a_text_file_named_by_histfile_where_nobody_types(tmp_path: Path) -> None:
+    """`aish -i <script`: read at the start, appended to at the end, as bash has it, and ours gets nothing."""
+    (tmp_path / "hf").write_text("old\n")
+    script = "history\nHISTFILE=other\necho x\nhistory -a\ncat other\nhistory -w third\necho y\n"
+    done = read_in(tmp_path, script, HISTFILE="hf")
     assert done.stdout == "    1  old\n    2  history\nx\nhistory\nHISTFILE=other\necho x\nhistory -a\ny\n", (
         done.stderr
     )
     assert (tmp_path / "hf").read_text() == "old\n"
     assert (tmp_path / "third").read_text().endswith("cat other\nhistory -w third\n")
-    assert (tmp_path / "other").read_text() == "history\nHISTFILE=other\necho x\nhistory -a\necho y\n"
+    assert (tmp_path / "other").read_text() == (
+        "history\nHISTFILE=other\necho x\nhistory -a\ncat other\nhistory -w third\necho y\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("histfile", "script"),
+    [
+        ("{folder}/state/./aish/history.db", "x=1\n"),  # another name of our own
+        ("link", "x=1\n"),
+        ("{folder}/other.db", "x=1\n"),  # that of another HOME, handed down
+        ("text", "HISTFILE={folder}/other.db\n"),
+        ("text", "HISTFILE={folder}/state/aish/history.db\n"),
+        ("text", "history -a {folder}/other.db; history -w {folder}/other.db; history -r {folder}/other.db\n"),
+    ],
+)
+def test_no_text_comes_into_a_database(tmp_path: Path, histfile: str, script: str) -> None:
+    """HISTFILE was compared as a string: lines were appended to our own history, which was damaged by it."""
+    folder = tmp_path / "state" / "aish"
+    folder.mkdir(parents=True)
+    files = [folder / "history.db", tmp_path / "other.db"]
+    for file in files:
+        with sqlite3.connect(file, isolation_level=None) as db:
+            db.execute("CREATE TABLE other(x)")
+        db.close()
+    (tmp_path / "link").symlink_to(files[0])
+    before = files[1].read_bytes()
+    done = read_in(tmp_path, script.format(folder=tmp_path), HISTFILE=histfile.format(folder=tmp_path))
+    assert ("not a text file" in done.stderr or "not written" in done.stderr) is (histfile == "text"), done.stderr
+    assert files[1].read_bytes() == before
+    with sqlite3.connect(files[0]) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        if histfile != "text":
+            assert db.execute("SELECT line FROM commands").fetchall() == [(script.encode().rstrip(),)]
+    db.close()
+    assert files[0].stat().st_size % 512 == 0  # whole pages
+
+
+def test_a_database_that_is_not_there_yet_is_none_of_text(tmp_path: Path) -> None:
+    """Text in its place would be moved aside as damaged by the next shell."""
+    (tmp_path / "state" / "aish").mkdir(parents=True)
+    done = read_in(tmp_path, f"HISTFILE={tmp_path}/state/aish/../aish/history.db\n", HISTFILE="hf")
+    assert "HISTFILE: " in done.stderr
+    assert not (tmp_path / "state" / "aish" / "history.db").exists()
+
+
+def test_a_text_file_is_private_and_has_no_secrets(tmp_path: Path) -> None:
+    """It was made as anybody's umask has it, 0644, and TOKEN=... came into it."""
+    read_in(tmp_path, "TOKEN=abcdefghijk\nx=1\n", HISTFILE="hf")
+    assert (tmp_path / "hf").read_text() == "x=1\n"
+    assert (tmp_path / "hf").stat().st_mode & 0o777 == 0o600
+    read_in(tmp_path, "PASSWORD=abcdefghijk\nhistory -a\nhistory -w whole\n", HISTFILE="hf")
+    assert (tmp_path / "hf").read_text() == "x=1\nhistory -a\nhistory -w whole\n"
+    assert (tmp_path / "whole").read_text() == "x=1\nPASSWORD=abcdefghijk\nhistory -a\nhistory -w whole\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "written"),
+    [
+        ("a=1; b=2; history -d 1; history -a\nc=3\n", "a=1; b=2; history -d 1; history -a\nc=3\n"),
+        ("a=1\nhistory -a\nhistory -d 2\nc=3\n", "a=1\nhistory -a\nhistory -d 2\nc=3\n"),
+        ("a=1; history -a; history -s b\n", "a=1; history -a; history -s b\nb\n"),
+        ("HISTCONTROL=erasedups\na=1\nhistory -a\na=1\n", "HISTCONTROL=erasedups\na=1\nhistory -a\na=1\n"),
+        ("history -r more\na=1\n", "history -r more\na=1\n"),
+        ("history -r more; history -a\na=1\n", "history -r more; history -a\na=1\n"),
+        ("history -w\na=1\n", "history -w\na=1\n"),
+        ("!1:p\na=1\n", "old1\na=1\n"),
+    ],
+)
+def test_a_text_file_gets_each_line_once(tmp_path: Path, script: str, written: str) -> None:
+    """Which lines it had was a count: `history -d` made lines of the file new ones, -s after -a lost one."""
+    (tmp_path / "hf").write_text("old1\n#1700000000\nold2\n")
+    (tmp_path / "more").write_text("m1\n#1700000000\nm2\n")
+    done = read_in(tmp_path, script, HISTFILE="hf")
+    begin = "old1\nold2\n" if "-w" in script else "old1\n#1700000000\nold2\n"
+    assert (tmp_path / "hf").read_text() == begin + written, done.stderr
+
+
+def test_the_times_in_a_text_file_are_no_commands(tmp_path: Path) -> None:
+    """`history -r` knew them, and what was read at the start had them as lines."""
+    (tmp_path / "hf").write_text("#1700000000\nold1\n#1700000001\nold2\n")
+    assert read_in(tmp_path, "history\n", HISTFILE="hf").stdout == "    1  old1\n    2  old2\n    3  history\n"
+
+
+def test_a_deleted_line_leaves_those_of_the_file_where_they_are(shells: Callable[..., History]) -> None:
+    first = shells()
+    typed(first, "one", "two")
+    first.close()
+    second = shells()
+    typed(second, "three", "four")
+    second.delete(1, 1)
+    second.delete(2, 2)
+    assert [item[:2] for item in second.lines()] == [(1, "two"), (2, "four")]
+    assert [item[:2] for item in second.new_lines()] == [(2, "four")]
+
+
+def test_what_histsize_leaves_out_does_not_come_back(shells: Callable[..., History]) -> None:
+    history = shells(HISTSIZE="0")
+    typed(history, "one", "two")
+    history.delete(1, 0, disk=False)
+    history.rt.vars.set("HISTSIZE", "2")
+    assert typed(history, "three", "four", "five") == ["four", "five"]
+    history.delete(3, 3)
+    history.rt.vars.set("HISTSIZE", "9")
+    assert typed(history) == ["four"]
+
+
+def test_exec_saves_what_was_typed(tmp_path: Path) -> None:
+    """`exec program` lost all lines of the shell; one that fails, or in a subshell, writes none twice."""
+    read_in(tmp_path, "a=1\n(exec true)\nexec ./not-there\nexec /\nb=2\nexec true\n", HISTFILE="hf")
+    expected = "a=1\n(exec true)\nexec ./not-there\nexec /\nb=2\nexec true\n"
+    assert (tmp_path / "hf").read_text() == expected
+
+
+def test_a_line_that_is_left_out_erases_none(shells: Callable[..., History]) -> None:
+    """HISTIGNORE was asked behind `erasedups`: the line that it left out was gone from the list as well."""
+    history = shells(HISTCONTROL="erasedups")
+    typed(history, "one", "two")
+    history.rt.vars.set("HISTIGNORE", "one")
+    assert typed(history, "one") == ["one", "two"]

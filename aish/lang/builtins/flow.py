@@ -214,6 +214,8 @@ def exec_(rt: Runtime, argv: list[str]) -> int:
         if "c" not in flags and not rt.in_parentheses:  # a shell in our place is as deep as we are
             depth = signed(environment.get("SHLVL") or rt.vars.get("SHLVL") or "") or 0
             environment = environment | {"SHLVL": str(max(depth - 1, 0))}
+        if rt.typed is not None and not rt.in_subshell:
+            rt.typed.save()
         rt.signals.leave()
         try:
             process.replace(rt, path, [shown, *words[1:]], environment)

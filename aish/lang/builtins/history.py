@@ -126,19 +126,17 @@ def _with_file(rt: Runtime, typed: History, flags: dict[str, str], words: list[s
         return  # it is always written
     if not path:
         raise CommandError("a file expected", hint="HISTFILE is not set")
+    from aish.lang import history_text
+
     try:
         if "r" in flags or "n" in flags:
-            with open(path, "rb") as file:
-                for line in decode(file.read()).split("\n"):
-                    if line and not (line[0] == "#" and line[1:].isdecimal()):
-                        typed.add(line)
+            for line in history_text.read(path):
+                typed.add(line)
             return
         lines = typed.lines() if "w" in flags else typed.new_lines()
-        mode = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if "w" in flags else os.O_APPEND)
-        fd = os.open(path, mode, 0o600)
-        with open(fd, "wb") as out:
-            out.write(encode("".join([line + "\n" for _, line, _ in lines])))
-        typed.new_lines()  # they are written
+        history_text.write(path, [line for _, line, _ in lines], append="w" not in flags)
+        if not words:
+            typed.new_lines()  # they are written
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
 
