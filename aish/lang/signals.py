@@ -12,6 +12,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]
 import os
 
+from aish.error import AishError
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.digits import saturated
 
@@ -267,7 +268,7 @@ class Signals:
             if self.mode is PROMPTING:
                 self._tell_at_prompt(signo)
             elif self.mode is READING:
-                self._run_meanwhile()
+                self._run_meanwhile(self.poll)
         elif signo == SIGHUP and self.rt.interactive:
             self._hung_up()
         elif self.mode is WAITING:
@@ -292,13 +293,13 @@ class Signals:
             self.arrived.remove(signo)
             raise Interrupted(signo)
         else:
-            self._run_meanwhile()
+            self._run_meanwhile(self.poll_apart)
 
-    def _run_meanwhile(self) -> None:
+    def _run_meanwhile(self, act: Callable[[], None]) -> None:
         """Run actions in the midst of a system call that goes on afterwards."""
         before, self.mode = self.mode, RUNNING
         try:
-            self.poll()
+            act()
         finally:
             self.mode = before
 
@@ -360,6 +361,21 @@ class Signals:
                 self.rt.pending = bool(self.arrived)
                 raise Interrupted(signo)
         self.rt.pending = False
+
+    def poll_apart(self) -> None:
+        """Run the actions of signals that came before a command, or while it is typed. What goes wrong in one is
+        told, and means nothing to the command; where nobody is at a prompt the error is the caller's."""
+        while True:
+            before = self.rt.tested, self.rt.loops
+            try:
+                self.poll()
+            except AishError as error:
+                if not self.rt.lasting:
+                    raise
+                self.rt.report(error)
+                self.rt.tested, self.rt.loops = before
+            else:
+                return
 
     def to_default(self) -> None:
         """Give up every handler: what comes next in this process brings its own."""

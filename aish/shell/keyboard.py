@@ -72,9 +72,9 @@ class LineInput(Vt100Input):
 
 
 class _AtOnce:
-    """Reads that find what is there, or nothing: a Ctrl-C that comes between looking and reading has the terminal drop
-    what was typed, and nobody would hear of it before the next key. Never longer than it takes to read: to a shell
-    that has the terminal when we are gone, nothing would be the end of its input."""
+    """Reads that find what is there, or nothing: a Ctrl-C that comes between looking and reading has the terminal
+    drop what was typed, and nobody would hear of it before the next key. Never longer than it takes to read: to a
+    shell that has the terminal when we are gone, nothing would be the end of its input."""
 
     __slots__ = ("before", "fd")
 

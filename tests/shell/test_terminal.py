@@ -480,6 +480,75 @@ def test_read_e_goes_on_behind_a_trap_for_ctrl_c(terminal: Terminal) -> None:
     terminal.expect("got onetwo\r\n")
 
 
+def test_an_action_while_read_e_waits_has_the_terminal_as_commands_have_it(terminal: Terminal) -> None:
+    """It ran in the signal's handler, with the editor's modes: its own `read` found nothing there, and what a program
+    of its own left was not what the editor needs."""
+    terminal.run('trap \'read -p "re"ally?_ a; echo "a=<$a>"\' INT')
+    terminal.type("read -e -p 'li''ne? ' x; echo got $x\r")
+    terminal.child.expect_exact("line? ")
+    terminal.type("one")
+    terminal.expect("one")
+    terminal.type("\x03")
+    terminal.child.expect_exact("really?_")
+    terminal.type("yes\r")
+    terminal.child.expect_exact("a=<yes>")
+    terminal.type("two\x01Z\r")
+    terminal.expect("got Zonetwo\r\n")
+
+
+_EDITS = """set -m
+{aish} -c 'read -e -p "$$ line?_" x; echo "got <$x>"'
+echo status=$?
+stty -a
+fg
+"""
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\x1c", signal.SIGTERM, signal.SIGHUP])
+def test_read_e_in_a_script_leaves_the_terminal_as_it_was(end: str | int, tmp_path: Path) -> None:
+    """What ended or stopped it left the editor's modes behind: its parent found no line to read, and ended too."""
+    script = tmp_path / "edits"
+    script.write_text(_EDITS.format(aish=f"{sys.executable} -m aish.shell"))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    child = pexpect.spawn("sh", [str(script)], env=environment, encoding="utf-8", timeout=30, dimensions=(30, 120))
+    child.delaybeforesend = None
+    child.expect(r"(\d+) line\?_")
+    pid = int(child.match.group(1))
+    child.send("ab")
+    child.expect("ab")
+    if isinstance(end, int):
+        os.kill(pid, end)
+    else:
+        child.send(end)
+    child.expect(r"status=(\d+)\r\n")
+    stop = end == "\x1a"
+    status = int(child.match.group(1)) - 128
+    assert status == (signal.SIGTSTP if stop else signal.SIGQUIT if end == "\x1c" else end)
+    child.expect("min = 1[;\r].* icanon .* echo ")
+    if stop:
+        child.expect(r"line\?_")
+        child.send("cd\r")
+        child.expect_exact("got <abcd>")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+@pytest.mark.parametrize("before", ["PS0='$(kill -USR1 $$)'", ""])
+def test_an_error_in_a_trap_at_the_prompt_is_told(before: str, terminal: Terminal) -> None:
+    """Behind Enter it ended the shell; while a line was typed it was a fault of ours, that waited for a key."""
+    terminal.run("trap 'echo ${nope?bad}' USR1")
+    if before:
+        terminal.run(before)
+    else:
+        os.kill(terminal.child.pid, signal.SIGUSR1)
+        terminal.expect("bad")
+    terminal.type("echo af''ter\r")
+    if before:
+        terminal.expect("bad")
+    terminal.expect("after\r\n")
+    assert "Traceback" not in terminal.child.before
+
+
 def test_an_alias_that_begins_a_compound_command_goes_on(terminal: Terminal) -> None:
     """The line was taken as it stood for whole, and then refused."""
     terminal.run("alias when='if true; then'")
