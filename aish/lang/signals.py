@@ -334,7 +334,7 @@ class Signals:
     def missed(self) -> bool:
         """Whether Ctrl-C came before the shell's foreground processes were there, or had the terminal: they know
         nothing of it."""
-        return self.rt.lasting and SIGINT in self.arrived and not self.traps.get(SIGINT)
+        return SIGINT in self.arrived and (self.rt.lasting or self.mode is WAITING)
 
     def waited(self, killed_by: int, *, apart: bool = False) -> None:
         """A foreground program ended, killed by signal `killed_by` or 0. Raises Interrupted where the SIGINT

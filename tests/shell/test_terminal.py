@@ -145,18 +145,89 @@ def test_ctrl_c_ends_read_and_wait(terminal: Terminal) -> None:
     terminal.run("kill %1; wait")
 
 
+_EARLY = """
+import os, signal
+from aish.lang import jobs, signals
+
+def early(doing):
+    def done(*words, **more):
+        if os.path.exists("armed"):
+            os.truncate("armed", max(os.path.getsize("armed") - 1, 0))
+            if not os.path.getsize("armed"):
+                os.remove("armed")
+                os.kill(os.getpid(), signal.SIGINT)
+        return doing(*words, **more)
+    return done
+
+signals.hold = early(signals.hold)
+jobs.JobTable.resume = early(jobs.JobTable.resume)
+"""
+"""A Ctrl-C that only the shell gets: just before it forks, as often as the file has bytes, or lets a job go on."""
+
+
 @pytest.mark.parametrize(
-    "line", ["sleep 1000 | cat", "x=$(sleep 1000); echo no", "for i in 1 2 3; do sleep 1000; done"]
+    ("first", "line"),
+    [
+        ("", "sleep 1000"),
+        ("", "sleep 1000 | cat"),
+        ("", "(sleep 1000)"),
+        ("", "x=$(sleep 1000); echo no"),
+        ("", "for i in 1 2 3; do sleep 1000; done"),
+        ("trap 'echo trap''ped' INT", "sleep 1000"),
+        ("trap 'echo trap''ped' INT", "sleep 1000 | cat"),
+        ("sleep 1000 &", "fg"),
+        ("set +m", "sleep 1000"),
+        ("set +m", "sleep 1000 | { sleep 1000; }"),
+    ],
 )
-def test_ctrl_c_that_comes_before_the_program_is_not_lost(line: str, terminal: Terminal) -> None:
+def test_ctrl_c_that_comes_before_the_program_is_not_lost(first: str, line: str, tmp_path: Path) -> None:
     """Behind Enter, before there are processes that have the terminal: they never heard of it, and went on."""
-    for hundreds_of_us in range(0, 200, 10):
-        terminal.type(line + "\r")
-        terminal._taken()
-        time.sleep(hundreds_of_us / 10_000)  # the fault is in moments that nothing tells of
-        terminal.type("\x03")
-        terminal.at_prompt()
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "sitecustomize.py").write_text(_EARLY)
+    terminal = Terminal(tmp_path, "xterm", path=str(tmp_path / "early"))
+    try:
+        if first:
+            terminal.run(first)
+        (tmp_path / "armed").write_text("12" if "{" in line else "1")
+        shown = terminal.run(line)
+        assert "no\r\n" not in shown
+        assert ("trapped" in shown) == first.startswith("trap")
         assert terminal.group() == terminal.child.pid
+        assert not (tmp_path / "armed").exists()
+    finally:
+        terminal.child.close(force=True)
+
+
+_NO_ROOM = """
+import errno, os
+
+fork, left = os.fork, [1]
+
+def forks():
+    if os.path.exists("armed"):
+        left[0] -= 1
+        if left[0] < 0:
+            os.remove("armed")
+            raise OSError(errno.EAGAIN, "no room")
+    return fork()
+
+os.fork = forks
+"""
+"""The second process cannot be had."""
+
+
+def test_a_pipeline_that_cannot_start_never_has_the_terminal(tmp_path: Path) -> None:
+    """It was given to what had just been killed, and the shell read from the background: its end."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "sitecustomize.py").write_text(_NO_ROOM)
+    terminal = Terminal(tmp_path, "xterm", path=str(tmp_path / "full"))
+    try:
+        (tmp_path / "armed").touch()
+        assert "no room" in terminal.run("sleep 1000 | sleep 1000")
+        assert terminal.group() == terminal.child.pid
+        assert "=126=" in terminal.run("echo =$?=")
+    finally:
+        terminal.child.close(force=True)
 
 
 def test_ctrl_backslash_kills_the_program(terminal: Terminal) -> None:
@@ -483,7 +554,7 @@ def test_read_e_goes_on_behind_a_trap_for_ctrl_c(terminal: Terminal) -> None:
 def test_an_action_while_read_e_waits_has_the_terminal_as_commands_have_it(terminal: Terminal) -> None:
     """It ran in the signal's handler, with the editor's modes: its own `read` found nothing there, and what a program
     of its own left was not what the editor needs."""
-    terminal.run('trap \'read -p "re"ally?_ a; echo "a=<$a>"\' INT')
+    terminal.run('trap \'read -p "re"ally?_ a; sh -c "kill -9 \\$\\$"; echo "a=<$a>"\' INT')
     terminal.type("read -e -p 'li''ne? ' x; echo got $x\r")
     terminal.child.expect_exact("line? ")
     terminal.type("one")
