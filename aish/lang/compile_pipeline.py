@@ -110,6 +110,7 @@ class _Stages:
         gate = _Gate(rt) if rt.jobs.terminal is not None else None
         edges: dict[int, TensorEdge] = {}
         before = -1
+        started = False
         try:
             for i, edge in enumerate(self.edges):
                 if edge == "|=":
@@ -127,6 +128,7 @@ class _Stages:
                 if i - 1 in edges:
                     edges[i - 1].close_reader()
                 before = after
+            started = True
         except (OSError, AishError) as error:
             for item in job.processes:
                 if item.pid:
@@ -136,9 +138,11 @@ class _Stages:
             raise CommandError(f"cannot start the pipeline: {error.strerror}", status=126) from None
         finally:
             if gate is not None:
-                gate.open(rt, job, foreground=foreground)
+                gate.open(job, foreground=foreground and started)
             for open_edge in edges.values():
                 open_edge.close()
+        if foreground:
+            rt.jobs.forward_missed(rt, job)
         return job, before
 
     def _fork(
@@ -173,7 +177,7 @@ class _Stages:
             rt,
             body,
             job,
-            foreground=foreground and gate is None,
+            foreground=False,  # not yet, and not alone
             background=not foreground and i == 0,
             streams=(read, write),
         )
@@ -213,12 +217,10 @@ class _Gate:
         os.read(self.read, 1)
         os.close(self.read)
 
-    def open(self, rt: Runtime, job: Job, *, foreground: bool) -> None:
+    def open(self, job: Job, *, foreground: bool) -> None:
         """In the shell."""
         if foreground and self.terminal is not None and job.pgid:
             self.terminal.give(job.pgid)
-            if rt.pending and rt.signals.missed():
-                rt.jobs.signal(job, signals.SIGINT)
         os.close(self.read)
         os.close(self.write)
 

@@ -404,8 +404,19 @@ class JobTable:
         if foreground and self.terminal is not None:
             self.terminal.give(job.pgid, job.modes)
         self.signal(job, signals.SIGCONT)
-        if not foreground:
+        if foreground:
+            self.forward_missed(rt, job)
+        else:
             self.choose_current()
+
+    def forward_missed(self, rt: Runtime, job: Job) -> None:
+        """A Ctrl-C that came too early for a job that is now in the foreground: to all of it, whatever the shell does
+        about the signal as well."""
+        if rt.pending and rt.signals.missed():
+            try:
+                self.signal(job, signals.SIGINT)
+            except OSError:
+                pass  # it has ended meanwhile, or has become somebody else's
 
     def tell_news(self, rt: Runtime) -> None:
         """Tell what became of jobs in the background since this was told last; those that are done are forgotten."""

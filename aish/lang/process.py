@@ -55,13 +55,13 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
             pid = fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
         else:
             pid = spawn(rt, path, argv, environment)
+            if signals.SIGINT in rt.signals.arrived:  # of a Ctrl-C that came just before it the program knows nothing
+                os.kill(pid, signals.SIGINT)
     except CommandError:
         rt.signals.mode = signals.RUNNING
         if rt.pending:
             rt.signals.poll()
         raise
-    if signals.SIGINT in rt.signals.arrived:  # of a Ctrl-C that came just before it the program knows nothing
-        os.kill(pid, signals.SIGINT)
     if rt.monitor:
         job = Job(rt.command_text(argv))
         job.pgid = job.add(pid).pid
@@ -231,8 +231,8 @@ def fork(
             pass  # the child did it itself and has called exec since
         if foreground and rt.jobs.terminal is not None:
             rt.jobs.terminal.give(job.pgid)
-    if foreground and rt.pending and rt.signals.missed():
-        os.kill(pid, signals.SIGINT)
+    if foreground:
+        rt.jobs.forward_missed(rt, job)
     return pid
 
 

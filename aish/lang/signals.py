@@ -13,6 +13,7 @@ import _signal  # type: ignore[import-not-found]
 import os
 from time import monotonic
 
+from aish.error import AishError
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.digits import saturated
 
@@ -280,7 +281,7 @@ class Signals:
             if self.mode is PROMPTING:
                 self._tell_at_prompt(signo)
             elif self.mode is READING:
-                self._run_meanwhile()
+                self._run_meanwhile(self.poll)
         elif signo == SIGHUP and self.rt.interactive:
             self._hung_up()
         elif self.mode is WAITING:
@@ -305,13 +306,13 @@ class Signals:
             self.arrived.remove(signo)
             raise Interrupted(signo)
         else:
-            self._run_meanwhile()
+            self._run_meanwhile(self.poll_apart)
 
-    def _run_meanwhile(self) -> None:
+    def _run_meanwhile(self, act: Callable[[], None]) -> None:
         """Run actions in the midst of a system call that goes on afterwards."""
         before, self.mode = self.mode, RUNNING
         try:
-            self.poll()
+            act()
         finally:
             self.mode = before
 
@@ -346,7 +347,7 @@ class Signals:
     def missed(self) -> bool:
         """Whether Ctrl-C came before the shell's foreground processes were there, or had the terminal: they know
         nothing of it."""
-        return self.rt.lasting and SIGINT in self.arrived and not self.traps.get(SIGINT)
+        return SIGINT in self.arrived and (self.rt.lasting or self.mode is WAITING)
 
     def waited(self, killed_by: int, *, apart: bool = False) -> None:
         """A foreground program ended, killed by signal `killed_by` or 0. Raises Interrupted where the SIGINT
@@ -373,6 +374,21 @@ class Signals:
                 self.rt.pending = bool(self.arrived)
                 raise Interrupted(signo)
         self.rt.pending = False
+
+    def poll_apart(self) -> None:
+        """Run the actions of signals that came before a command, or while it is typed. What goes wrong in one is
+        told, and means nothing to the command; where nobody is at a prompt the error is the caller's."""
+        while True:
+            before = self.rt.tested, self.rt.loops
+            try:
+                self.poll()
+            except AishError as error:
+                if not self.rt.lasting:
+                    raise
+                self.rt.report(error)
+                self.rt.tested, self.rt.loops = before
+            else:
+                return
 
     def to_default(self) -> None:
         """Give up every handler: what comes next in this process brings its own."""

@@ -6,7 +6,7 @@ import os
 import select
 import sys
 import termios
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from prompt_toolkit.input.posix_utils import PosixStdinReader
 from prompt_toolkit.input.vt100 import Vt100Input, raw_mode
@@ -41,17 +41,8 @@ _SILENCE_MS = 500
 class _Keys(raw_mode):
     """Keys as they come, but for those that mean signals: a Ctrl-C that is typed while the terminal passes from the
     editor to a command reaches whoever has it then. Enter is a new line, as for commands: what is typed ahead while
-    a line is edited ends as one for them, too. A read finds what is there, or nothing: a Ctrl-C that comes between
-    looking and reading has the terminal drop what was typed, and nobody would hear of it before the next key."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        try:
-            modes = termios.tcgetattr(self.fileno)
-            modes[_CC][termios.VMIN] = 0
-            termios.tcsetattr(self.fileno, termios.TCSANOW, modes)
-        except termios.error:
-            pass  # hung up: reading will say so
+    a line is edited ends as one for them, too. Whoever has the terminal next, without a word from us, can read from
+    it: a read waits for a byte, as programs expect."""
 
     @classmethod
     def _patch_iflag(cls, attrs: int) -> int:
@@ -94,6 +85,34 @@ class LineInput(Vt100Input):
         self.vt100_parser.reset()
 
 
+class _AtOnce:
+    """Reads that find what is there, or nothing: a Ctrl-C that comes between looking and reading has the terminal
+    drop what was typed, and nobody would hear of it before the next key. Never longer than it takes to read: to a
+    shell that has the terminal when we are gone, nothing would be the end of its input."""
+
+    __slots__ = ("before", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.before: list[Any] | None = None
+
+    def __enter__(self) -> None:
+        try:
+            modes = termios.tcgetattr(self.fd)
+            self.before = termios.tcgetattr(self.fd)
+            modes[_CC][termios.VMIN] = 0
+            termios.tcsetattr(self.fd, termios.TCSANOW, modes)
+        except termios.error:
+            pass  # hung up: reading will say so
+
+    def __exit__(self, *exception: object) -> None:
+        if self.before is not None:
+            try:
+                termios.tcsetattr(self.fd, termios.TCSANOW, self.before)
+            except termios.error:
+                pass
+
+
 class _LineReader(PosixStdinReader):
     """Byte by byte: a terminal cannot be given back what was taken too much."""
 
@@ -109,7 +128,8 @@ class _LineReader(PosixStdinReader):
     def drop_paste(self) -> None:
         """Until its end, or until nothing comes any more."""
         while self._pasting and not self.closed and self._poll.poll(_SILENCE_MS):
-            self._byte()
+            with _AtOnce(self.stdin_fd):
+                self._byte()
         self._pasting = False
         self._tail = b""
 
@@ -128,8 +148,19 @@ class _LineReader(PosixStdinReader):
 
     def read(self, count: int = 1024) -> str:
         """What is there, up to a stop; of a paste all."""
+        data = b""
+        if self._is_more():
+            with _AtOnce(self.stdin_fd):
+                data = self._burst()
+        return self._stdin_decoder.decode(data)
+
+    def _is_more(self) -> bool:
+        return not self.closed and not self.held() and bool(self._poll.poll(0))
+
+    def _burst(self) -> bytes:
+        """One byte at least, unless it has just gone."""
         data = bytearray()
-        while not self.closed and not self.held() and self._poll.poll(0):
+        while not data or self._is_more():
             byte = self._byte()
             if not byte:
                 break
@@ -139,4 +170,4 @@ class _LineReader(PosixStdinReader):
                 data += b"\r" if byte == b"\n" else self.chosen.get(byte, byte)  # for the editor it is Enter
             if byte in _STOPS and not self._pasting:
                 break
-        return self._stdin_decoder.decode(bytes(data))
+        return bytes(data)

@@ -12,6 +12,7 @@ from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import ANSI, to_formatted_text
 
 from aish.lang.control import CommandError
+from aish.shell.arrivals import Arrivals
 from aish.shell.bound_keys import Pressed, bound
 from aish.shell.editor import SEEN, Editor
 
@@ -41,14 +42,18 @@ def edit(rt: Runtime, prompt: str, begin: str, within_s: float | None) -> str | 
         if app.is_running and not app.is_done:  # the line may just have been taken
             app.exit(exception=TimeoutError())
 
+    arrivals = Arrivals(rt, editor.session.app)
+
     def begins() -> None:
+        arrivals.running()
         if within_s is not None:
             app = get_app()
             app.loop.call_later(within_s, timed_out, app)  # type: ignore[union-attr]
 
     start = Document(begin)
     while True:
-        line = editor.read(start, begins)
+        with arrivals:
+            line = editor.read(start, begins)
         if not isinstance(line, Pressed):
             break
         start = line.run(rt)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import signal
 from collections import deque
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from prompt_toolkit.application import get_app, run_in_terminal
@@ -24,9 +22,10 @@ from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
 from aish.lang import prompts, signals
-from aish.lang.control import Interrupted, Unwind
-from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGINT, SIGWINCH, Section
+from aish.lang.control import Interrupted
+from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGWINCH, Section
 from aish.shell import terminal_marks
+from aish.shell.arrivals import run_traps
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import DrawnOnce
 from aish.shell.editor import SEEN, Editor
@@ -42,7 +41,7 @@ from aish.shell.shell_lexer import ShellLexer
 from aish.shell.typewriter import Typewriter, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from prompt_toolkit import PromptSession
     from prompt_toolkit.formatted_text import AnyFormattedText
@@ -350,7 +349,7 @@ class Prompt:
             if self.rt.jobs.has_news():
                 run_in_terminal(lambda: self.rt.jobs.tell_news(self.rt))
         else:
-            run_in_terminal(self._run_traps)
+            run_in_terminal(lambda: run_traps(self.rt))
 
     def _resized(self, drawn_anew: Callable[[], None]) -> None:
         """SIGWINCH, which is the event loop's while a line is edited."""
@@ -358,16 +357,6 @@ class Prompt:
         if self.rt.signals.traps.get(SIGWINCH):
             self.rt.signals.note(SIGWINCH)
             self._act(SIGWINCH)
-
-    def _run_traps(self) -> None:
-        """As commands: Ctrl-C cuts them short, `exit` ends the shell; neither is for the editor."""
-        app = get_app()
-        try:
-            with Section(self.rt.signals, signals.RUNNING), _ours(self.rt.signals):
-                self.rt.signals.poll()
-        except Unwind as error:
-            if app.is_running and not app.is_done:
-                app.exit(exception=error)
 
 
 def _transpose_words(event: KeyPressEvent) -> None:
@@ -382,21 +371,6 @@ def _open_editor(event: KeyPressEvent) -> None:
     from aish.shell.bound_keys import open_editor
 
     open_editor(event)
-
-
-@contextmanager
-def _ours(own: signals.Signals) -> Iterator[None]:
-    """Take SIGINT and SIGWINCH back from the editor, whose event loop does not run meanwhile."""
-    wakeup = signal.set_wakeup_fd(-1)
-    before = {signo: signal.getsignal(signo) for signo in (SIGINT, SIGWINCH)}
-    own.reinstall()
-    try:
-        yield
-    finally:
-        for signo, handler in before.items():
-            if own.traps.get(signo) != "":
-                signal.signal(signo, handler)
-        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
 
 def for_toolkit(text: str) -> str:

@@ -186,7 +186,7 @@ def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
     begin = time.monotonic()
     try:
         if rt.pending:
-            rt.signals.poll()  # Ctrl-C behind Enter is for the command
+            rt.signals.poll_apart()  # Ctrl-C behind Enter is for the command
         run_line(rt, text)
     except Exit as error:
         rt.status = error.status

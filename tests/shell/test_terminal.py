@@ -145,18 +145,89 @@ def test_ctrl_c_ends_read_and_wait(terminal: Terminal) -> None:
     terminal.run("kill %1; wait")
 
 
+_EARLY = """
+import os, signal
+from aish.lang import jobs, signals
+
+def early(doing):
+    def done(*words, **more):
+        if os.path.exists("armed"):
+            os.truncate("armed", max(os.path.getsize("armed") - 1, 0))
+            if not os.path.getsize("armed"):
+                os.remove("armed")
+                os.kill(os.getpid(), signal.SIGINT)
+        return doing(*words, **more)
+    return done
+
+signals.hold = early(signals.hold)
+jobs.JobTable.resume = early(jobs.JobTable.resume)
+"""
+"""A Ctrl-C that only the shell gets: just before it forks, as often as the file has bytes, or lets a job go on."""
+
+
 @pytest.mark.parametrize(
-    "line", ["sleep 1000 | cat", "x=$(sleep 1000); echo no", "for i in 1 2 3; do sleep 1000; done"]
+    ("first", "line"),
+    [
+        ("", "sleep 1000"),
+        ("", "sleep 1000 | cat"),
+        ("", "(sleep 1000)"),
+        ("", "x=$(sleep 1000); echo no"),
+        ("", "for i in 1 2 3; do sleep 1000; done"),
+        ("trap 'echo trap''ped' INT", "sleep 1000"),
+        ("trap 'echo trap''ped' INT", "sleep 1000 | cat"),
+        ("sleep 1000 &", "fg"),
+        ("set +m", "sleep 1000"),
+        ("set +m", "sleep 1000 | { sleep 1000; }"),
+    ],
 )
-def test_ctrl_c_that_comes_before_the_program_is_not_lost(line: str, terminal: Terminal) -> None:
+def test_ctrl_c_that_comes_before_the_program_is_not_lost(first: str, line: str, tmp_path: Path) -> None:
     """Behind Enter, before there are processes that have the terminal: they never heard of it, and went on."""
-    for hundreds_of_us in range(0, 200, 10):
-        terminal.type(line + "\r")
-        terminal._taken()
-        time.sleep(hundreds_of_us / 10_000)  # the fault is in moments that nothing tells of
-        terminal.type("\x03")
-        terminal.at_prompt()
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "sitecustomize.py").write_text(_EARLY)
+    terminal = Terminal(tmp_path, "xterm", path=str(tmp_path / "early"))
+    try:
+        if first:
+            terminal.run(first)
+        (tmp_path / "armed").write_text("12" if "{" in line else "1")
+        shown = terminal.run(line)
+        assert "no\r\n" not in shown
+        assert ("trapped" in shown) == first.startswith("trap")
         assert terminal.group() == terminal.child.pid
+        assert not (tmp_path / "armed").exists()
+    finally:
+        terminal.child.close(force=True)
+
+
+_NO_ROOM = """
+import errno, os
+
+fork, left = os.fork, [1]
+
+def forks():
+    if os.path.exists("armed"):
+        left[0] -= 1
+        if left[0] < 0:
+            os.remove("armed")
+            raise OSError(errno.EAGAIN, "no room")
+    return fork()
+
+os.fork = forks
+"""
+"""The second process cannot be had."""
+
+
+def test_a_pipeline_that_cannot_start_never_has_the_terminal(tmp_path: Path) -> None:
+    """It was given to what had just been killed, and the shell read from the background: its end."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "sitecustomize.py").write_text(_NO_ROOM)
+    terminal = Terminal(tmp_path, "xterm", path=str(tmp_path / "full"))
+    try:
+        (tmp_path / "armed").touch()
+        assert "no room" in terminal.run("sleep 1000 | sleep 1000")
+        assert terminal.group() == terminal.child.pid
+        assert "=126=" in terminal.run("echo =$?=")
+    finally:
+        terminal.child.close(force=True)
 
 
 def test_ctrl_backslash_kills_the_program(terminal: Terminal) -> None:
@@ -519,6 +590,75 @@ def test_read_e_goes_on_behind_a_trap_for_ctrl_c(terminal: Terminal) -> None:
     terminal.expect("caught")
     terminal.type("two\r")
     terminal.expect("got onetwo\r\n")
+
+
+def test_an_action_while_read_e_waits_has_the_terminal_as_commands_have_it(terminal: Terminal) -> None:
+    """It ran in the signal's handler, with the editor's modes: its own `read` found nothing there, and what a program
+    of its own left was not what the editor needs."""
+    terminal.run('trap \'read -p "re"ally?_ a; sh -c "kill -9 \\$\\$"; echo "a=<$a>"\' INT')
+    terminal.type("read -e -p 'li''ne? ' x; echo got $x\r")
+    terminal.child.expect_exact("line? ")
+    terminal.type("one")
+    terminal.expect("one")
+    terminal.type("\x03")
+    terminal.child.expect_exact("really?_")
+    terminal.type("yes\r")
+    terminal.child.expect_exact("a=<yes>")
+    terminal.type("two\x01Z\r")
+    terminal.expect("got Zonetwo\r\n")
+
+
+_EDITS = """set -m
+{aish} -c 'read -e -p "$$ line?_" x; echo "got <$x>"'
+echo status=$?
+stty -a
+fg
+"""
+
+
+@pytest.mark.parametrize("end", ["\x1a", "\x1c", signal.SIGTERM, signal.SIGHUP])
+def test_read_e_in_a_script_leaves_the_terminal_as_it_was(end: str | int, tmp_path: Path) -> None:
+    """What ended or stopped it left the editor's modes behind: its parent found no line to read, and ended too."""
+    script = tmp_path / "edits"
+    script.write_text(_EDITS.format(aish=f"{sys.executable} -m aish.shell"))
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    child = pexpect.spawn("sh", [str(script)], env=environment, encoding="utf-8", timeout=30, dimensions=(30, 120))
+    child.delaybeforesend = None
+    child.expect(r"(\d+) line\?_")
+    pid = int(child.match.group(1))
+    child.send("ab")
+    child.expect("ab")
+    if isinstance(end, int):
+        os.kill(pid, end)
+    else:
+        child.send(end)
+    child.expect(r"status=(\d+)\r\n")
+    stop = end == "\x1a"
+    status = int(child.match.group(1)) - 128
+    assert status == (signal.SIGTSTP if stop else signal.SIGQUIT if end == "\x1c" else end)
+    child.expect("min = 1[;\r].* icanon .* echo ")
+    if stop:
+        child.expect(r"line\?_")
+        child.send("cd\r")
+        child.expect_exact("got <abcd>")
+    child.expect(pexpect.EOF)
+    child.close()
+
+
+@pytest.mark.parametrize("before", ["PS0='$(kill -USR1 $$)'", ""])
+def test_an_error_in_a_trap_at_the_prompt_is_told(before: str, terminal: Terminal) -> None:
+    """Behind Enter it ended the shell; while a line was typed it was a fault of ours, that waited for a key."""
+    terminal.run("trap 'echo ${nope?bad}' USR1")
+    if before:
+        terminal.run(before)
+    else:
+        os.kill(terminal.child.pid, signal.SIGUSR1)
+        terminal.expect("bad")
+    terminal.type("echo af''ter\r")
+    if before:
+        terminal.expect("bad")
+    terminal.expect("after\r\n")
+    assert "Traceback" not in terminal.child.before
 
 
 def test_an_alias_that_begins_a_compound_command_goes_on(terminal: Terminal) -> None:
