@@ -19,7 +19,7 @@ from aish.lean import READER_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Mapping, Sequence
     from importlib.machinery import ModuleSpec
     from types import CodeType, ModuleType
 
@@ -51,7 +51,7 @@ def keep(packages: str, path: str) -> None:
     states = {name: _state(_source(name)) for name in [*first, READER]}
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
     later = [name for name in _submodules() if name not in first]
-    ours = {*first, *later}
+    ours = _packages([*first, *later])
     blobs = _pieces([(name, states[name][0], _bare_code(name, ours)) for name in first])
     image: Image = {
         "path": path,
@@ -72,7 +72,7 @@ def keep(packages: str, path: str) -> None:
         length += len(blobs[-1])
     image["length"] = length
     head = dumps(image)  # type: ignore[arg-type]  # a TypedDict is a dict
-    reader = dumps(_bare_code(READER)).ljust(READER_BYTES, b"\0")
+    reader = dumps(_bare_code(READER, {})).ljust(READER_BYTES, b"\0")
     if len(reader) == READER_BYTES:
         _replace(path, b"".join([reader, len(head).to_bytes(8, "little"), head, *blobs]))
 
@@ -148,14 +148,18 @@ def _source(name: str) -> str:
     return found
 
 
-def _bare_code(name: str, ours: Collection[str] = ()) -> CodeType:
-    """What the image has of a module, where those of `ours` are in it, too. `help` shows what built-ins say of
-    themselves."""
+def _packages(names: Sequence[str]) -> dict[str, bool]:
+    """Modules, and whether each is a package."""
+    return {name: _source(name).endswith("/__init__.py") for name in names}
+
+
+def _bare_code(name: str, ours: Mapping[str, bool]) -> CodeType:
+    """What the image has of a module, where those of `ours` (see `_packages`) are in it, too. `help` shows what
+    built-ins say of themselves."""
     path = _source(name)
     with open(path, encoding="utf-8") as file:
         text = file.read()
-    packages = {one: _source(one).endswith("/__init__.py") for one in ours}
-    return bare.code(text, path, silent=not name.startswith("aish.lang.builtins."), ours=packages)
+    return bare.code(text, path, silent=not name.startswith("aish.lang.builtins."), ours=ours)
 
 
 def _state(path: str) -> State:

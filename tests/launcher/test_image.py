@@ -56,7 +56,7 @@ names = {*image._imported(image._FIRST), *image._submodules()}
 assert len(names) > 100
 for name in sorted(names):
     own = {"__name__": name, "__file__": image._source(name), "__loaded__": import_module}
-    exec(image._bare_code(name, names), own)
+    exec(image._bare_code(name, image._packages(sorted(names))), own)
     module = import_module(name)
     for key, value in ({} if hasattr(module, "__path__") else vars(module)).items():
         if isinstance(value, (type, type(import_module))) and value.__module__ in names - {name}:  # it was imported
