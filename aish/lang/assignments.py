@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from aish.lang.aliases import Aliases
 from aish.lang.lexer import NEWLINE, OPERATOR, WORD, Token
+from aish.lang.name_value import split_assignment
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT
 from aish.lang.text import is_name, quote_end
 from aish.lang.tree import ArrayElement, ArrayLiteral, Literal, Target, Word
-from aish.lang.words import WORD_STOPS, split_assignment
+from aish.lang.words import WORD_STOPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

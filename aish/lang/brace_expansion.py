@@ -8,9 +8,9 @@ rules ({}, {a}, {a,b without an end) stays text.
 from __future__ import annotations
 
 from aish.error import AishError
+from aish.lang.name_value import find_tilde
 from aish.lang.text import is_name
 from aish.lang.tree import Literal, Parameter, Quoted, Tilde, Word
-from aish.lang.words import find_tilde
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

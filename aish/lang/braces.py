@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from aish.lang.name_value import find_tilde
 from aish.lang.scanner import VARIABLE
 from aish.lang.tree import Arithmetic, Literal, Parameter, Word
-from aish.lang.words import BRACE_STOPS, IN_BRACES, Words, find_tilde
+from aish.lang.words import BRACE_STOPS, IN_BRACES, Words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

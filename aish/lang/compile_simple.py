@@ -5,10 +5,10 @@ from __future__ import annotations
 from aish.lang import builtins, compile_word
 from aish.lang.control import CommandError, Exit
 from aish.lang.invocation import ends_shell, invocation
+from aish.lang.name_value import split_assignment
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
 from aish.lang.tree import ArrayLiteral, Assign, Literal, Simple, Word
-from aish.lang.words import split_assignment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aish.lang.assignments import Assignments
 from aish.lang.lexer import NEWLINE, NUMBER, OPERATOR, WORD, Token
+from aish.lang.name_value import argument_tildes
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT, KEYWORD
 from aish.lang.scanner import OPERATOR as OPERATOR_MARK
 from aish.lang.text import is_name
@@ -20,7 +21,6 @@ from aish.lang.tree import (
     While,
     Word,
 )
-from aish.lang.words import argument_tildes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ Recursive descent over ! && || ( ) inside the double brackets; apart from the pa
 from __future__ import annotations
 
 from aish.lang.lexer import END, NEWLINE, OPERATOR, WORD, Token
+from aish.lang.name_value import find_tilde
 from aish.lang.scanner import KEYWORD
 from aish.lang.tree import Word
 from aish.lang.tree_bash import Test
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
-from aish.lang.words import find_tilde
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

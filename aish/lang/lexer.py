@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aish.lang.braces import NAME
 from aish.lang.dollar import Dollars
+from aish.lang.name_value import find_tilde
 from aish.lang.scanner import COMMENT, STRING, remap
 from aish.lang.source import Source
 from aish.lang.text import is_name
 from aish.lang.tree import DoubleQuoted, Literal, Quoted, Word
-from aish.lang.words import BLANKS, IN_DOCUMENT, WORD_STOPS, find_tilde
+from aish.lang.words import BLANKS, IN_DOCUMENT, WORD_STOPS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from aish.lang.builtins import SPECIAL
 from aish.lang.compounds import REDIRECTS, TERMINATORS, Compounds
 from aish.lang.depth import deep
 from aish.lang.lexer import END, NEWLINE, NUMBER, OPERATOR, WORD, Token
+from aish.lang.name_value import argument_tildes
 from aish.lang.scanner import ARGUMENT, ASSIGNMENT, COMMAND, FUNCTION, REDIRECT
 from aish.lang.scanner import OPERATOR as OPERATOR_MARK
 from aish.lang.source import Source
@@ -28,7 +29,7 @@ from aish.lang.tree import (
     Simple,
     Word,
 )
-from aish.lang.words import RESERVED, argument_tildes
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
