@@ -31,8 +31,8 @@ _FIRST = ("aish.cli", "aish.shell.host", "aish.shell.program", "aish.lang.builti
 """These, and what they import, are part of every start."""
 _PIECE_BYTES = 1 << 16
 """The code of every start is read in pieces: more at once would be new memory, whose pages cost more than reading."""
-_TOGETHER = "aish.lang.common"
-"""What it imports is loaded with it, not one by one."""
+_TOGETHER = ("aish.lang.parser", "aish.lang.common")
+"""What each of these imports is loaded with it, not one by one."""
 _LATER = ("aish.lang", "aish.lang.builtins", "aish.shell")
 """Any module of these packages may be needed by a script."""
 _sources: dict[str, str] = {}
@@ -46,7 +46,7 @@ def keep(packages: str, path: str) -> None:
     if record is None or not os.access(folder if os.path.isdir(folder) else packages, os.W_OK):
         return
     first = ["aish", *_imported(_FIRST)]  # this module has that already
-    together = _imported([_TOGETHER])
+    together = {name: _imported([name]) for name in _TOGETHER}
     # Before the code is read: a change meanwhile is noticed.
     states = {name: _state(_source(name)) for name in [*first, READER]}
     root = os.path.dirname(os.path.dirname(states["aish"][0]))
@@ -64,7 +64,7 @@ def keep(packages: str, path: str) -> None:
     }
     length = sum(image["first"])
     for name in later:
-        names = together if name == _TOGETHER else [name]
+        names = together.get(name, [name])
         files = [_state(_source(one)) for one in names]
         modules = [(one, state[0], _bare_code(one, ours)) for one, state in zip(names, files, strict=True)]
         blobs.append(dumps(modules))

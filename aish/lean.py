@@ -90,6 +90,12 @@ class _Kept:
             _load(*module)
         self.loaded = len(self.first)
 
+    def image_of(self, names: list[str]) -> tuple[object, ...] | None:
+        """What tells this image from others; None where the files of one of these modules have changed since."""
+        if not all(_unchanged(state) for name in names if name in self.later for state in self.later[name][0]):
+            return None
+        return self.path, self.found.st_ino, self.found.st_mtime_ns, self.found.st_size
+
     def _drop(self) -> None:
         """Delete the image that is not true any more, or damaged: the next start makes a new one. Another one may be
         there by now, which is not ours to judge."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from aish.error import AishError
 from aish.lang.compile import compile_command
 from aish.lang.control import CommandError, Exit, Interrupted, NothingMore, status_of
-from aish.lang.parser import Parser
 from aish.lang.runtime import MAX_CALLS
 from aish.lang.signals import SIGHUP, SIGINT
 from aish.lang.source import ExpansionError, Source
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
+    from aish.lang.kept_trees import KeptParser
+    from aish.lang.parser import Parser
     from aish.lang.runtime import Runtime
     from aish.lang.tree import Sequence
 
@@ -31,7 +32,7 @@ def run_source(
     *,
     main: bool = False,
     last: bool = False,
-    parser: Parser | None = None,
+    parser: Parser | KeptParser | None = None,
 ) -> int:
     """Run all of a source; gives the status of its last command.
 
@@ -41,7 +42,10 @@ def run_source(
     It goes on behind a complete command that an ExpansionError ended, except in posix mode and in a subshell.
     Raises ParseError for the first complete command that cannot be parsed: those before it have run.
     """
-    parser = parser or Parser(source, more, posix=rt.posix)
+    if parser is None:
+        from aish.lang.parser import Parser  # here: a script whose tree is kept does without it
+
+        parser = Parser(source, more, posix=rt.posix)
     parser.forgiving = True
     parser.warn = lambda message, at: rt.error_line(f"{source.name}:{source.line(at)}: warning: {message}")
     status = 0
@@ -113,7 +117,7 @@ def run_file(rt: Runtime, path: str, data: bytes, status: os.stat_result) -> int
     from aish.lang.kept_trees import parser_of
 
     source.late = True
-    parser = parser_of(source, len(data), status, rt.host.tree_folder())
+    parser = parser_of(source, status, rt.host.tree_folder()) if len(data) == status.st_size else None
     try:
         return run_source(rt, source, parser=parser)
     finally:
@@ -136,6 +140,8 @@ def run_text(rt: Runtime, text: str, name: str, *, line_shift: int = 0) -> int:
 def run_line(rt: Runtime, text: str) -> int:
     """Run what was typed at a prompt: no error leaves it but the shell's own end."""
     try:
+        from aish.lang.parser import Parser
+
         source = Source("aish", text)
         parser = Parser(source, posix=rt.posix)
         parser.comments = not rt.interactive or "interactive_comments" in rt.shopt

@@ -1,217 +1,235 @@
-"""Trees of sourced files, kept from one shell to the next: reading nvm's or git's file takes longer than running it.
+"""Trees of scripts and sourced files, kept from one shell to the next: reading a text takes longer than running it.
 
-A file is known again by its place, inode, size and times, and by how this shell reads (docs/adr/0030-kept-trees.md).
-Each complete command is kept with the options and aliases that it was read with: where these differ now, it is read
-again, and all behind it. The body of a function is decoded when the function is first called.
+A file is known again by its inode, size and times, and by how this shell reads (docs/adr/0030-kept-trees.md). Each
+complete command is kept with the options and aliases that it was read with: where these differ now, it is read again,
+and all behind it. The body of a function is decoded when the function is first called.
+
+What is read for the first time `aish.lang.recording` reads. A start whose script is kept loads neither that nor the
+grammar.
 """
 
 from __future__ import annotations
 
 import marshal
 import os
-import stat
 import sys
-import time
-import zlib
+from time import time
 
-from aish.lang import tree, tree_bash, tree_broken, tree_conditions
-from aish.lang.lexer import NEWLINE, Token
-from aish.lang.parser import Parser
-from aish.lang.source import Source
+from aish.lang import tree
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
     from typing import Any
 
+    from aish.lang.recording import RecordingParser
+    from aish.lang.source import Source
+
+    State = list[object]
+    """Options and aliases that a command was read with."""
     Command = tuple[int, int, bytes]
     """Its state's number, where the text goes on behind it, the tree."""
+    Kind = tuple[type[tree.Node], tuple[str, ...]]
+    """Of nodes: their class and its slots."""
+    Kept = tuple[list[Kind], list[State], list[Command], int | None]
+    """What is kept of a file. The last: where its text ends, once it was read so far."""
 
-MOST_FILES = 100
-_MOST_BYTES = 8 << 20
-_MOST_NAME = 200
+MOST_BYTES = 8 << 20
+SUM_BYTES = 8
+"""In front: most of a file is decoded long after it was read, and marshal does not notice what a disk lost."""
+OTHERS_WRITE = 0o022
 _SETTLED_S = 1.0
 """A file that has just changed may change again within the same tick of its clock."""
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_SUM_BYTES = 4
-"""In front: most of a file is decoded long after it was read, and marshal does not notice what a disk lost."""
+_KIND_OF_FILE, _REGULAR = 0o170000, 0o100000  # of `stat`, a module that a lean start does without
+_PRIME = (1 << 61) - 1
+_FEW = 200
+"""Characters that are looked at behind each command for whether it is the last one."""
+TUPLE, FUNCTION = -1, -2
+"""In the place of a kind's number."""
+_PLAIN = frozenset([str, int, bool, type(None)])
+"""What stands for itself."""
+_READING = ("parser", "conditions", "counting", "tree_bash", "tree_broken", "tree_conditions")
 
 
-def parser_of(source: Source, size_bytes: int, status: os.stat_result, folder: str) -> KeptParser | None:
-    """What reads a sourced file of `size_bytes`; None where its tree cannot be kept in `folder`."""
-    path = os.path.realpath(source.name)
-    name = path.replace("%", "%%").replace("/", "%")
-    settled = time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_S
-    known = stat.S_ISREG(status.st_mode) and status.st_size == size_bytes
-    if not folder or len(os.fsencode(name)) > _MOST_NAME or not settled or not known or os.geteuid() != os.getuid():
+def parser_of(
+    source: Source,
+    status: os.stat_result,
+    folder: str,
+    more: Callable[[], str] | None = None,
+    ended: Callable[[], bool] | None = None,
+) -> KeptParser | None:
+    """What reads the file whose state is `status`; None where its tree cannot be kept in `folder`.
+
+    `more` gives more of its text, '' at the end; None: all of it is in `source`. `ended`: whether more would."""
+    settled = time() - max(status.st_mtime, status.st_ctime) > _SETTLED_S
+    if not folder or not settled or status.st_mode & _KIND_OF_FILE != _REGULAR or os.geteuid() != os.getuid():
         return None
     try:
-        identity = _identity(path, status)
+        identity = _identity(status)
     except OSError:
         return None  # no descriptor left, or we are no folder of files: the text can be read all the same
-    return KeptParser(source, os.path.join(folder, name), identity)
+    place = f"{folder}/{status.st_dev:x}-{status.st_ino:x}"
+    return KeptParser(source, place, identity, more, ended)
 
 
-def _identity(path: str, status: os.stat_result) -> tuple[object, ...]:
+def _identity(status: os.stat_result) -> tuple[object, ...]:
     """What must be as it was: the file, and what reads it. Raises OSError."""
-    here = os.path.dirname(tree.__file__)
+    file = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    image = getattr(sys.meta_path[0], "image_of", None)  # of aish.lean: its files were looked at, but for these
+    own = image([f"aish.lang.{name}" for name in _READING]) if image is not None else None
+    if own is None:
+        own = _own_files()
+    return sys.version, own, *file
+
+
+def _own_files() -> tuple[object, ...]:
+    """Raises OSError."""
+    here = tree.__file__.rpartition("/")[0]
     own = []
     with os.scandir(here) as entries:
         for entry in entries:
             if entry.name.endswith(".py"):
                 found = entry.stat()
                 own.append((entry.name, found.st_mtime_ns, found.st_size))
-    file = (path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return sys.version, here, tuple(sorted(own)), *file
+    return here, tuple(sorted(own))
 
 
-class KeptParser(Parser):
-    """Gives the commands that are kept, and reads those that are not."""
+class KeptParser:
+    """Gives the commands that are kept, and has those read that are not. In use it is like a Parser."""
 
-    def __init__(self, source: Source, place: str, identity: tuple[object, ...]) -> None:
-        super().__init__(source)
+    def __init__(
+        self,
+        source: Source,
+        place: str,
+        identity: tuple[object, ...],
+        more: Callable[[], str] | None,
+        ended: Callable[[], bool] | None,
+    ) -> None:
+        self.posix = self.extended = self.forgiving = False
+        self.aliases: Mapping[str, str] | None = None
+        self.warn: Callable[[str, int], None] | None = None
+        self.pos = 0
+        self._source = source
         self._place = place
         self._identity = identity
-        self._original = source.text
-        self._states, self._commands = _read(place, identity)
+        self._more = more
+        self._ended = ended
+        self._kinds, self._states, self._commands, self._end = _read(place, identity)
         self._at = 0
-        self._keeps = True
-        """Until something is met that cannot be kept."""
-        self._news = False
+        self._recording: RecordingParser | None = None
+        """What reads the rest of the text, once something was not kept."""
 
     def next(self) -> tree.Sequence | None:
-        """The next complete command."""
-        state: list[object] = [self.posix, self.extended, dict(self.aliases or {})]
-        if self._at < len(self._commands):
-            number, end, data = self._commands[self._at]
-            if self._states[number] == state:
-                self._at += 1
-                self.pos = end
-                self.tok = Token(NEWLINE, end, end, "")
-                found = _decoded(marshal.loads(data))  # noqa: S302  of ours
-                assert isinstance(found, tree.Sequence)
-                return found
-            del self._commands[self._at :]
-            del self._states[1 + max([number for number, _, _ in self._commands], default=-1) :]
-        warn = self.warn
+        """The next complete command; None at the end of the text. Raises ParseError."""
+        if self._recording is None:
+            state: State = [self.posix, self.extended, dict(self.aliases or {})]
+            if self._at < len(self._commands):
+                number, end, data = self._commands[self._at]
+                if self._states[number] == state and self._has(end):
+                    self._at += 1
+                    self.pos = end
+                    return decoded(data, self._kinds)  # type: ignore[no-any-return]  # it was a Sequence
+            elif self._end is not None and self._has(self._end) and not self._has(self._end + 1):
+                self.pos = self._end
+                return None
+            self._recording = self._recorder()
+        return self._read_on(self._recording)
 
-        def told(message: str, at: int) -> None:
-            self._keeps = False  # what is said of a text is said each time
-            if warn is not None:
-                warn(message, at)
+    def _has(self, length: int) -> bool:
+        """Whether there is so much text."""
+        source = self._source
+        while len(source.text) < length:
+            piece = self._more() if self._more is not None else ""
+            if not piece:
+                self._more = None
+                return False
+            source.text += piece
+        return True
 
-        self.warn = told
+    def _recorder(self) -> RecordingParser:
+        from aish.lang.recording import RecordingParser
+
+        del self._commands[self._at :]
+        del self._states[1 + max([number for number, _, _ in self._commands], default=-1) :]
+        kept = self._kinds, self._states, self._commands, self._end
+        return RecordingParser(self._source, self._more, self.pos, kept)
+
+    def _read_on(self, parser: RecordingParser) -> tree.Sequence | None:
+        parser.posix, parser.extended, parser.forgiving = self.posix, self.extended, self.forgiving
+        parser.aliases, parser.warn = self.aliases, self.warn
         try:
-            node = super().next()
+            found = parser.next()
         finally:
-            self.warn = warn
-        if node is not None and self._keeps and self.text == self._original:
-            self._keep(state, node)
-        else:
-            self._keeps = False
-        return node
-
-    def _keep(self, state: list[object], node: tree.Sequence) -> None:
-        if state not in self._states:
-            self._states.append(state)
-        try:
-            data = marshal.dumps(_encoded(node))
-        except ValueError:
-            self._keeps = False
-            return
-        self._commands.append((self._states.index(state), self.pos, data))
-        self._at += 1
-        self._news = True
+            self.pos = parser.pos
+        text = self._source.text
+        if len(text) - self.pos < _FEW and not text[self.pos :].strip() and (self._ended is None or self._ended()):
+            parser.end_at(len(text))
+            self.close()  # the command may be one that nobody comes back from
+        return found
 
     def close(self) -> None:
-        """The file has run: write down what is new of it."""
-        if self._news:
-            data = marshal.dumps((self._identity, self._states, self._commands))  # type: ignore[arg-type]  # object
-            try:
-                if len(data) + _SUM_BYTES <= _MOST_BYTES:
-                    _write(self._place, _sum(data) + data)
-                else:
-                    os.unlink(self._place)  # what was kept before is of no use any more
-            except OSError:
-                pass  # no room, or no folder of ours: the next shell reads the file
+        """Nobody reads on: write down what is new."""
+        if self._recording is not None:
+            self._recording.write(self._place, self._identity)
 
 
 # ---------------------------------------------------------------------------------------------- files
 
 
-def _read(place: str, identity: tuple[object, ...]) -> tuple[list[list[object]], list[Command]]:
+def _read(place: str, identity: tuple[object, ...]) -> Kept:
     """What is kept of a file; nothing where that is not this user's alone, or of another time."""
+    nothing: Kept = ([], [], [], None)
     try:
         fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return [], []
-    with open(fd, "rb", buffering=0) as file:
+        return nothing
+    try:
         status = os.fstat(fd)
-        ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE
-        if not ours or status.st_size > _MOST_BYTES:
-            return [], []
-        data = file.read()
-    if _sum(data[_SUM_BYTES:]) != data[:_SUM_BYTES]:
-        return [], []  # written by half, damaged, or written by something else
+        regular = status.st_mode & _KIND_OF_FILE == _REGULAR
+        if not regular or status.st_uid != os.geteuid() or status.st_mode & OTHERS_WRITE:
+            return nothing
+        if status.st_size > MOST_BYTES:
+            return nothing
+        data = os.read(fd, status.st_size)
+    except OSError:
+        return nothing
+    finally:
+        os.close(fd)
+    if sum_of(data[SUM_BYTES:]) != data[:SUM_BYTES]:
+        return nothing  # written by half, damaged, or written by something else
     try:
-        kept = marshal.loads(data[_SUM_BYTES:])  # noqa: S302  nobody else can have written it
-        known, states, commands = kept
+        known, kinds, states, commands, end = marshal.loads(data[SUM_BYTES:])  # noqa: S302  of ours, as was seen
     except (EOFError, ValueError, TypeError, MemoryError):
-        return [], []  # by another Python
-    return (states, commands) if known == identity else ([], [])
+        return nothing  # by another Python
+    return ([_kind(*kind) for kind in kinds], states, commands, end) if known == identity else nothing
 
 
-def _sum(data: bytes) -> bytes:
-    return zlib.crc32(data).to_bytes(_SUM_BYTES, "big")
-
-
-def _write(place: str, data: bytes) -> None:
-    """Raises OSError."""
-    folder = os.path.dirname(place)
-    os.makedirs(folder, 0o700, exist_ok=True)
-    status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
-        return
-    fresh = f"{place}.{os.getpid()}"
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-        os.rename(fresh, place)
-    except BaseException:
-        os.unlink(fresh)
-        raise
-    _thin_out(folder)
-
-
-def _thin_out(folder: str) -> None:
-    """The oldest ones go where there are too many."""
-    with os.scandir(folder) as entries:
-        found = [(entry.stat(follow_symlinks=False).st_mtime, entry.path) for entry in entries]
-    for _, path in sorted(found)[:-MOST_FILES]:
-        os.unlink(path)
+def sum_of(data: bytes) -> bytes:
+    """A checksum, of what a start has already: a number that long, divided by a prime."""
+    return (int.from_bytes(data, "little") % _PRIME).to_bytes(SUM_BYTES, "little")
 
 
 # ---------------------------------------------------------------------------------------------- trees
 
 
-class _LateFunction(tree.Function):
+class LateFunction(tree.Function):
     """A function whose body is decoded when somebody asks for it."""
 
-    __slots__ = ("_body", "_data", "_range")
+    __slots__ = ("_body", "_data", "_kinds", "_range")
 
-    def __init__(self, start: int, end: int, name: str, kept: tuple[tuple[int, int], bytes]) -> None:
+    def __init__(
+        self, start: int, end: int, name: str, data: bytes, span: tuple[int, int], kinds: list[Kind]
+    ) -> None:
         self.start = start
         self.end = end
         self.name = name
-        self._range, self._data = kept
+        self._data, self._range, self._kinds = data, span, kinds
         self._body: tree.Node | None = None
 
     @property
     def body(self) -> tree.Node:  # type: ignore[override]
         if self._body is None:
-            found = _decoded(marshal.loads(self._data))  # noqa: S302  of ours
-            assert isinstance(found, tree.Node)
-            self._body = found
+            self._body = decoded(self._data, self._kinds)
         return self._body
 
     @property
@@ -219,55 +237,30 @@ class _LateFunction(tree.Function):
         return self._range
 
 
-_KINDS: list[type[tree.Node]] = [
-    kind
-    for kind in (vars(tree) | vars(tree_bash) | vars(tree_broken) | vars(tree_conditions)).values()
-    if isinstance(kind, type) and issubclass(kind, tree.Node)
-]
-_NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
-_SLOTS = [
-    tuple(name for base in reversed(kind.__mro__) for name in getattr(base, "__slots__", ())) for kind in _KINDS
-]
-_FUNCTION = _NUMBERS[tree.Function]
+def decoded(data: bytes, kinds: list[Kind]) -> Any:
+    """What `recording.encoded` made bytes of."""
+    return _node(marshal.loads(data), kinds)  # noqa: S302  of ours
 
 
-def _encoded(item: Any) -> Any:
-    """A tree as tuples that begin with the number of the node's kind; lists; tuples behind a -1. Raises ValueError
-    for what is none of these."""
-    kind = type(item)
-    if kind is list:
-        return [_encoded(one) for one in item]
-    if kind is tuple:
-        return (-1, *[_encoded(one) for one in item])
-    if isinstance(item, tree.Function):
-        return _FUNCTION, item.start, item.end, item.name, item.body_range, marshal.dumps(_encoded(item.body))
-    if kind not in _NUMBERS:
-        if item is None or kind in (str, int, bool):
-            return item
-        raise ValueError(kind.__name__)
-    number = _NUMBERS[kind]
-    values = [number]
-    for name in _SLOTS[number]:
-        value = getattr(item, name)
-        plain = type(value)
-        values.append(value if plain is str or plain is int or value is None else _encoded(value))
-    return tuple(values)
-
-
-def _decoded(item: Any) -> Any:
-    kind = type(item)
-    if kind is list:
-        return [_decoded(one) for one in item]
-    if kind is not tuple:
-        return item
+def _node(item: Any, kinds: list[Kind]) -> Any:
+    if type(item) is list:
+        return [one if type(one) in _PLAIN else _node(one, kinds) for one in item]
     number = item[0]
-    if number == -1:
-        return tuple([_decoded(one) for one in item[1:]])
-    if number == _FUNCTION:
-        _, start, end, name, span, data = item
-        return _LateFunction(start, end, name, (span, data))
-    found = object.__new__(_KINDS[number])
-    for name, value in zip(_SLOTS[number], item[1:], strict=True):
-        plain = type(value)
-        setattr(found, name, value if plain is str or plain is int or value is None else _decoded(value))
+    if number == TUPLE:
+        return tuple([one if type(one) in _PLAIN else _node(one, kinds) for one in item[1:]])
+    if number == FUNCTION:
+        _, start, end, name, body, span = item
+        return LateFunction(start, end, name, body, span, kinds)
+    kind, slots = kinds[number]
+    found = kind.__new__(kind)
+    values = iter(item)
+    next(values)
+    for name, value in zip(slots, values, strict=True):
+        setattr(found, name, value if type(value) in _PLAIN else _node(value, kinds))
     return found
+
+
+def _kind(module: str, name: str, slots: tuple[str, ...]) -> Kind:
+    if module not in sys.modules:
+        __import__(module)  # importlib would be another import
+    return getattr(sys.modules[module], name), slots

@@ -24,7 +24,7 @@ class Source:
     `line_shift` is added to every line number: the text of a trap or of `eval` stands on a later line.
     """
 
-    __slots__ = ("_line", "_offset", "_replaced", "late", "line_shift", "name", "offsets", "text")
+    __slots__ = ("_line", "_offset", "_replaced", "changed", "late", "line_shift", "name", "offsets", "text")
 
     def __init__(self, name: str, text: str = "", *, line_shift: int = 0) -> None:
         self.name = name
@@ -34,6 +34,8 @@ class Source:
         """Where each character stands in the text that this one was cut out of; None: nobody needs to know."""
         self.late = False
         """Whether functions are compiled when they are first called: of a long file most are not."""
+        self.changed = False
+        """Whether it is not what was read any more."""
         self._offset = 0
         self._line = 1
         self._replaced: list[tuple[int, int]] = []
@@ -54,6 +56,7 @@ class Source:
 
     def replace(self, start: int, end: int, text: str) -> None:
         """Put `text` in the place of the characters from `start` to `end`: an alias."""
+        self.changed = True
         more = text.count("\n") - self.text.count("\n", start, end)
         if more:
             self._replaced.append((start, more))

@@ -289,7 +289,14 @@ def _script(rt: Runtime, host: ShellHost, found: Arguments) -> int:
             near = nearest(path, host.verbs)
             hint = f"did you mean `aish {near}`?" if near else "`aish --help` lists the verbs"
             raise CommandError(f"{path}: neither a verb nor a script", status=127, hint=hint)
-    return run_source(rt, Source(found.operands[0]), ScriptFile(rt, path).more, main=True)
+    file = ScriptFile(rt, path)
+    source = Source(found.operands[0])
+    parser = file.parser(source, rt.host.tree_folder())
+    try:
+        return run_source(rt, source, file.more, main=True, parser=parser)
+    finally:
+        if parser is not None:
+            parser.close()
 
 
 def _start_files(rt: Runtime, found: Arguments) -> None:

@@ -9,7 +9,9 @@ from aish.lang.text import decode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from aish.lang.kept_trees import KeptParser
     from aish.lang.runtime import Runtime
+    from aish.lang.source import Source
 
 _BLOCK = 1 << 16
 _LONG_BYTES = 500
@@ -30,7 +32,8 @@ class ScriptFile:
         if b"\0" in self.rest.partition(b"\n")[0] or self.rest[:4] == b"\x7fELF":
             raise CommandError(f"{path}: a binary file, not a script", status=126)
         self.done = not self.rest
-        if len(self.rest) > _LONG_BYTES:
+        self.is_long = len(self.rest) > _LONG_BYTES
+        if self.is_long:
             from aish.lang import common  # noqa: F401
 
     def more(self) -> str:
@@ -48,3 +51,18 @@ class ScriptFile:
                 self.rest += block
         piece, self.rest = self.rest, b""
         return decode(piece)
+
+    def ended(self) -> bool:
+        """Whether there is no more."""
+        return self.done and not self.rest
+
+    def parser(self, source: Source, folder: str) -> KeptParser | None:
+        """What reads it, where its tree can be kept in `folder`, and that is worth it."""
+        if not self.is_long:
+            return None
+        from aish.lang.evaluate import LATE_BYTES
+        from aish.lang.kept_trees import parser_of
+
+        status = os.fstat(self.fd)
+        source.late = status.st_size > LATE_BYTES
+        return parser_of(source, status, folder, self.more, self.ended)
