@@ -5,7 +5,7 @@ runtime  $AISH_RUNTIME_DIR, else $XDG_RUNTIME_DIR/aish, else /tmp/aish-UID
 state    $XDG_STATE_HOME/aish  (~/.local/state/aish)   process table, usage, logs, secret, lock
 data     $XDG_DATA_HOME/aish   (~/.local/share/aish)   models
 config   $XDG_CONFIG_HOME/aish (~/.config/aish)        config.toml, config.aish, agents/
-cache    $XDG_CACHE_HOME/aish  (~/.cache/aish)         trees of sourced files; may be deleted at any time
+cache    $XDG_CACHE_HOME/aish  (~/.cache/aish)         trees of scripts; may be deleted at any time
 """
 
 from __future__ import annotations

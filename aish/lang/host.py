@@ -93,7 +93,7 @@ if TYPE_CHECKING:
             Interrupted, TimeoutError; CommandError where nothing can be edited."""
 
         def tree_folder(self) -> str:
-            """Where trees of sourced files are kept; '': nowhere."""
+            """Where trees of scripts are kept; '': nowhere."""
 
 
 class NoHost:

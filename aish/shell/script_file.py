@@ -31,30 +31,26 @@ class ScriptFile:
             raise CommandError(f"{path}: {error.strerror}", status=status) from None
         if b"\0" in self.rest.partition(b"\n")[0] or self.rest[:4] == b"\x7fELF":
             raise CommandError(f"{path}: a binary file, not a script", status=126)
-        self.done = not self.rest
-        self.is_long = len(self.rest) > _LONG_BYTES
+        self.got_bytes = len(self.rest)
+        self.is_long = self.got_bytes > _LONG_BYTES
         if self.is_long:
             from aish.lang import common  # noqa: F401
 
     def more(self) -> str:
-        """The next lines; '' at the end."""
-        while not self.done:
+        """The next lines; '' at the end, which is where the file ends now: a script may add to itself."""
+        while not (end := self.rest.rfind(b"\n") + 1):
             block = os.read(self.fd, _BLOCK)
-            self.done = not block
-            end = self.rest.rfind(b"\n") + 1
-            if end or self.done:
-                end = end or len(self.rest)
-                piece, self.rest = self.rest[:end], self.rest[end:] + block
-                if piece:
-                    return decode(piece)
-            else:
-                self.rest += block
-        piece, self.rest = self.rest, b""
+            if not block:
+                end = len(self.rest)
+                break
+            self.got_bytes += len(block)
+            self.rest += block
+        piece, self.rest = self.rest[:end], self.rest[end:]
         return decode(piece)
 
     def ended(self) -> bool:
         """Whether there is no more."""
-        return self.done and not self.rest
+        return not self.rest and self.got_bytes >= os.fstat(self.fd).st_size
 
     def parser(self, source: Source, folder: str) -> KeptParser | None:
         """What reads it, where its tree can be kept in `folder`, and that is worth it."""

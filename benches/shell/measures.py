@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from benches.shell import scripts
@@ -48,18 +48,20 @@ def starts(shells: Sequence[Shell], size: Size, folder: str) -> dict[str, Figure
     for number in range(size.starts):
         first = number % len(shells)
         for shell in [*shells[first:], *shells[:first]]:
-            for key, argv in _starts(shell, folder).items():
-                found[shell.name].setdefault(key, []).append(_cpu_ms(argv, shell, folder)[0])
+            for key, (argv, environ) in _starts(shell, folder).items():
+                found[shell.name].setdefault(key, []).append(_cpu_ms(argv, shell, folder, environ)[0])
     return {
         name: {key: statistics.median(values) for key, values in figures.items()} for name, figures in found.items()
     }
 
 
-def _starts(shell: Shell, folder: str) -> dict[str, tuple[str, ...]]:
-    every = {"bare_ms": shell.bare, "true_ms": (*shell.argv, "-c", "true")}
+def _starts(shell: Shell, folder: str) -> dict[str, tuple[tuple[str, ...], dict[str, str]]]:
+    """What is started, and what its environment has besides."""
+    every = {"bare_ms": (shell.bare, {}), "true_ms": ((*shell.argv, "-c", "true"), {})}
     if shell.posix or shell.name not in ("fish", "xonsh"):
-        every["fifty_ms"] = (*shell.argv, f"{folder}/fifty")
-        every["substitution_ms"] = (*shell.argv, "-c", SUBSTITUTION)
+        every["fifty_ms"] = (*shell.argv, f"{folder}/fifty"), {}
+        every["unkept_ms"] = (*shell.argv, f"{folder}/fifty"), {"HOME": ""}  # there is no folder for its tree
+        every["substitution_ms"] = (*shell.argv, "-c", SUBSTITUTION), {}
     return every
 
 
@@ -95,7 +97,9 @@ def _spawns(count: int) -> str:
     return scripts.SPAWN.replace("COUNT", str(count))
 
 
-def _cpu_ms(argv: Sequence[str], shell: Shell, folder: str) -> tuple[float, bytes]:
+def _cpu_ms(
+    argv: Sequence[str], shell: Shell, folder: str, environ: Mapping[str, str] | None = None
+) -> tuple[float, bytes]:
     """CPU time of a command, and what it printed. Raises Wrong where it fails."""
     with tempfile.TemporaryFile(dir=folder) as output:
         place = os.open(".", os.O_RDONLY)
@@ -104,7 +108,7 @@ def _cpu_ms(argv: Sequence[str], shell: Shell, folder: str) -> tuple[float, byte
             pid = os.posix_spawn(
                 argv[0],
                 argv,
-                shell.environ(),
+                shell.environ() | dict(environ or {}),
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_DUP2, output.fileno(), 1),

@@ -11,6 +11,7 @@ from benches.tables import Figures, Goal, Runs, ratio
 STARTS = (
     ("true", "start: `-c true`", 2.0),
     ("fifty", "start: 50 lines with functions, case and expansion", 2.0),
+    ("unkept", "start: the same, read each time", 2.0),
     ("substitution", "start: `-c 'x=$(printf a); /bin/echo $x'`", 3.0),
 )
 """Key, words, and how many times a bare Python it may cost."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.lang import kept_trees
+from aish.lang import kept_trees, recording
 from aish.lang.kept_trees import parser_of
 from aish.lang.parser import Parser
+from aish.lang.recording import Encoder
 from aish.lang.source import ParseError, Source
+from tests.lang.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,9 +69,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     return run
 
 
-def file(path: Path) -> tuple[Source, int, os.stat_result, str]:
+def file(path: Path) -> tuple[Source, os.stat_result, str]:
     """What parser_of wants to know."""
-    return Source(str(path), path.read_text()), path.stat().st_size, path.stat(), str(path.parent / "cache" / "trees")
+    return Source(str(path), path.read_text()), path.stat(), str(path.parent / "cache" / "trees")
 
 
 def kept(script: Path) -> Path:
@@ -88,8 +93,10 @@ def test_any_tree_is_given_back_as_it_was() -> None:
             tree = parser.next()
         except ParseError:
             continue
-        data = kept_trees._encoded(tree)
-        assert kept_trees._encoded(kept_trees._decoded(data)) == data
+        encoder = Encoder([])
+        data = encoder.bytes_of(tree)
+        kinds = [kept_trees._kind(*kind) for kind in encoder.kinds]
+        assert Encoder(kinds).bytes_of(kept_trees.decoded(data, kinds)) == data
 
 
 def test_what_was_read_with_other_options_or_aliases_is_read_again(script: Path, read: Read) -> None:
@@ -128,8 +135,16 @@ def test_what_is_not_ours_alone_or_damaged_is_not_used(
     assert read(script)[0] == 30
 
 
-def test_they_are_bounded(script: Path, read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_trees, "MOST_FILES", 2)
+@pytest.mark.parametrize(
+    ("most", "at_most"),
+    [("MOST_FILES", lambda size: 2), ("MOST_TOGETHER_BYTES", lambda size: 2 * size + 100)],
+    ids=["in number", "in size"],
+)
+def test_they_are_bounded(
+    most: str, at_most: Callable[[int], int], script: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read(script)
+    monkeypatch.setattr(recording, most, at_most(kept(script).stat().st_size))
     for name in "abc":
         other = script.parent / name
         other.write_text(SCRIPT)
@@ -156,7 +171,7 @@ def test_what_grew_too_large_is_not_kept_and_the_old_file_goes(
     script: Path, read: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read(script)
-    monkeypatch.setattr(kept_trees, "_MOST_BYTES", kept(script).stat().st_size)
+    monkeypatch.setattr(kept_trees, "MOST_BYTES", kept(script).stat().st_size)
     assert read(script)[0] == 0
     assert read(script, aliases={"nosuch": "a" * 1000})[0] == 30
     assert list((script.parent / "cache" / "trees").iterdir()) == []
@@ -173,15 +188,45 @@ def test_where_our_own_files_cannot_be_seen_the_text_is_read(
     assert parser_of(*file(script)) is None
 
 
-def test_a_file_of_another_size_than_its_text_is_not_kept(script: Path) -> None:
-    """It changed while it was read."""
-    source, size_bytes, status, folder = file(script)
-    assert parser_of(source, size_bytes - 1, status, folder) is None
-
-
 def test_text_that_aliases_changed_is_not_kept(script: Path, read: Read) -> None:
     """Its places are those of another text."""
     aliases = {"f5": "f6"}
     script.write_text("true\n" + SCRIPT.replace("f5()", "f5\nf55()"))
     assert read(script, aliases=aliases)[0] == 32
     assert read(script, aliases=aliases)[0] == 32 - 6
+
+
+def test_a_change_of_what_reads_is_noticed_in_a_lean_start() -> None:
+    """Its image looks only at the files that it loads: those of the grammar, which a kept script does without, have
+    to be in _READING."""
+    reading, pending = set(), ["aish.lang.parser"]
+    while pending:
+        name = pending.pop()
+        if name not in reading:
+            reading.add(name)
+            pending += _imported(name)
+    code = (
+        "from aish import image; print(*image._imported(image._FIRST)); print(*image._imported([image._TOGETHER[0]]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    first, grammar = (set(line.split()) for line in done.stdout.splitlines())
+    shown = {name for name in reading if name.startswith("aish.lang.reprint")}  # of errors
+    assert reading - first - grammar - shown == {f"aish.lang.{name}" for name in kept_trees._READING} - grammar
+
+
+def _imported(name: str) -> set[str]:
+    """The modules of ours that a module imports, wherever in it."""
+    path = ROOT / name.replace(".", "/")
+    tree = ast.parse((path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text())
+    checked = [
+        node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    for node in checked:
+        node.body.clear()
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module is not None and node.module.startswith("aish"):
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if (ROOT / inner.replace(".", "/")).with_suffix(".py").exists() else node.module)
+    return found
