@@ -138,7 +138,9 @@ def _word_for(state: str, raw: int | None) -> str:
     if state != DONE or raw is None:
         return state
     if os.WIFSIGNALED(raw):
-        return signals.describe(os.WTERMSIG(raw))
+        from aish.lang import signal_names
+
+        return signal_names.describe(os.WTERMSIG(raw))
     status = os.WEXITSTATUS(raw)
     return DONE if status == 0 else f"Exit {status}"
 
@@ -494,5 +496,7 @@ def _report_death(rt: Runtime, job: Job) -> None:
     signo = os.WTERMSIG(raw)
     given_up = rt.lasting and bool(rt.signals.arrived)  # by the session, which has ended it
     if signo not in (signals.SIGINT, signals.SIGPIPE) and not given_up:
+        from aish.lang import signal_names
+
         core = " (core dumped)" if os.WCOREDUMP(raw) else ""
-        rt.complain(f"{job.text}: {signals.describe(signo)}{core}")
+        rt.complain(f"{job.text}: {signal_names.describe(signo)}{core}")

@@ -112,6 +112,7 @@ class Moments(Output):
 
     def run_trap(self, action: str, signo: int) -> int:
         """Run a trap's action; $? is afterwards what it was before. Gives the action's status."""
+        from aish.lang import signal_names
         from aish.lang.source import ParseError
 
         # As in bash, $LINENO in what a signal or EXIT calls for counts from 1; elsewhere it is the command's.
@@ -121,7 +122,7 @@ class Moments(Output):
         outer, self.trap_status = self.trap_status, status
         self.trace_depth += signo != signals.EXIT
         try:
-            found = self.run_text(action, f"trap {signals.name_of(signo)}", line)
+            found = self.run_text(action, f"trap {signal_names.name_of(signo)}", line)
         except ParseError as error:
             self.report(error)
             found = error.exit_status

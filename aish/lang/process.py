@@ -136,8 +136,10 @@ def wait_program(rt: Runtime, pid: int, argv: list[str]) -> int:
         return 0
     killed = os.WTERMSIG(raw) if os.WIFSIGNALED(raw) else 0
     if killed and killed not in (signals.SIGINT, signals.SIGPIPE):
+        from aish.lang import signal_names
+
         core = " (core dumped)" if os.WCOREDUMP(raw) else ""
-        rt.complain(f"{argv[0]}: {signals.describe(killed)}{core}")
+        rt.complain(f"{argv[0]}: {signal_names.describe(killed)}{core}")
     rt.signals.waited(killed)
     return exit_status(raw)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aish.lang import builtins, lookup, options, shopts, signals
+from aish.lang import builtins, lookup, options, shopts, signal_names, signals
 from aish.lang.pattern import compiled, escape
 
 TYPE_CHECKING = False
@@ -122,7 +122,7 @@ def _names(rt: Runtime, action: str) -> Iterable[str]:
         case "shopt":
             return shopts.NAMES
         case "signal":
-            names = [f"SIG{signals.name_of(number)}" for number in range(1, signals.LAST + 1)]
+            names = [f"SIG{signal_names.name_of(number)}" for number in range(1, signals.LAST + 1)]
             return ["EXIT", *names, "DEBUG", "ERR", "RETURN"]
         case "job" | "running" | "stopped":
             state = {"running": "Running", "stopped": "Stopped"}.get(action)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from aish.lang import jobs as table
-from aish.lang import signals
+from aish.lang import signal_names, signals
 from aish.lang.builtins.jobs import ask_aish
 from aish.lang.control import CommandError
 from aish.lang.digits import saturated
@@ -47,7 +47,7 @@ def kill(rt: Runtime, argv: list[str]) -> int:
 
 
 def _signal(word: str) -> int:
-    number = signals.number_of(word)
+    number = signal_names.number_of(word)
     if number > signals.LAST:
         raise CommandError(f"{word}: not a signal that can be sent", hint="kill -l lists them")
     return number
@@ -85,7 +85,7 @@ def _list(rt: Runtime, words: list[str]) -> int:
         if word == "--":
             break
     if not words:
-        rt.write(signals.table(plain=rt.posix))
+        rt.write(signal_names.table(plain=rt.posix))
         return 0
     status = 0
     for word in words:
@@ -95,9 +95,9 @@ def _list(rt: Runtime, words: list[str]) -> int:
                 number -= 128 * (number > 128)
                 if number > signals.LAST or number in signals.RESERVED:
                     raise CommandError(f"{word}: not a signal")
-                rt.write(signals.name_of(number) + "\n")
+                rt.write(signal_names.name_of(number) + "\n")
             else:
-                rt.write(f"{signals.number_of(word)}\n")
+                rt.write(f"{signal_names.number_of(word)}\n")
         except CommandError as error:
             rt.complain(f"kill: {error.message}", hint=error.hint)
             status = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.lang import signals
+from aish.lang import signal_names, signals
 from aish.lang.builtins.letters import letters
 from aish.lang.control import CommandError
 from aish.lang.text import single_quoted
@@ -19,7 +19,7 @@ def trap(rt: Runtime, argv: list[str]) -> int:
     if len(argv) > 1 and argv[1] != "-" and argv[1][:1] == "-":
         flags, words = letters(argv, "lp")
         if "l" in flags:
-            rt.write(signals.table(plain=False))
+            rt.write(signal_names.table(plain=False))
             return 0
         if "p" in flags:
             return _show(rt, words, every=rt.posix)
@@ -40,7 +40,7 @@ def trap(rt: Runtime, argv: list[str]) -> int:
     status = 0
     for name in names:
         try:
-            rt.signals.trap(signals.number_of(name), action)
+            rt.signals.trap(signal_names.number_of(name), action)
         except CommandError as error:
             rt.complain(f"trap: {error.message}", hint=error.hint)
             status = 1
@@ -49,7 +49,7 @@ def trap(rt: Runtime, argv: list[str]) -> int:
 
 def _is_signal(word: str) -> bool:
     try:
-        signals.number_of(word)
+        signal_names.number_of(word)
     except CommandError:
         return False
     return True
@@ -64,16 +64,16 @@ def _show(rt: Runtime, names: list[str], *, every: bool = False) -> int:
         chosen = list(range(signals.RETURN + 1))
     for name in names:
         try:
-            chosen.append(signals.number_of(name))
+            chosen.append(signal_names.number_of(name))
         except CommandError as error:
             rt.complain(f"trap: {error.message}", hint=error.hint)
             status = 1
     for signo in chosen:
         if signo in shown:
             prefix = "" if rt.posix or signo == signals.EXIT or signo > signals.LAST else "SIG"
-            rt.write(f"trap -- {single_quoted(shown[signo])} {prefix}{signals.name_of(signo)}\n")
+            rt.write(f"trap -- {single_quoted(shown[signo])} {prefix}{signal_names.name_of(signo)}\n")
         elif every:
-            rt.write(f"trap -- - {signals.name_of(signo)}\n")
+            rt.write(f"trap -- - {signal_names.name_of(signo)}\n")
     return status
 
 
