@@ -38,8 +38,10 @@ MOST_BYTES = 8 << 20
 SUM_BYTES = 8
 """In front: most of a file is decoded long after it was read, and marshal does not notice what a disk lost."""
 OTHERS_WRITE = 0o022
-_SETTLED_S = 1.0
-"""A file that has just changed may change again within the same tick of its clock."""
+_SETTLED_S, _COARSE_SETTLED_S = 0.1, 2.5
+"""A file that has just changed may change again within the same tick of its clock: of 10 ms at most, but for the file
+systems that count whole seconds, or pairs of them."""
+_SECOND_NS = 1_000_000_000
 _KIND_OF_FILE, _REGULAR = 0o170000, 0o100000  # of `stat`, a module that a lean start does without
 _PRIME = (1 << 61) - 1
 _FEW = 200
@@ -61,8 +63,9 @@ def parser_of(
     """What reads the file whose state is `status`; None where its tree cannot be kept in `folder`.
 
     `more` gives more of its text, '' at the end; None: all of it is in `source`. `ended`: whether more would."""
-    settled = time() - max(status.st_mtime, status.st_ctime) > _SETTLED_S
-    if not folder or not settled or status.st_mode & _KIND_OF_FILE != _REGULAR or os.geteuid() != os.getuid():
+    settled = _SETTLED_S if status.st_ctime_ns % _SECOND_NS else _COARSE_SETTLED_S
+    fresh = time() - max(status.st_mtime, status.st_ctime) < settled
+    if not folder or fresh or status.st_mode & _KIND_OF_FILE != _REGULAR or os.geteuid() != os.getuid():
         return None
     try:
         identity = _identity(status)

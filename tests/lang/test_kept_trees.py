@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -230,3 +231,22 @@ def _imported(name: str) -> set[str]:
                 inner = f"{node.module}.{alias.name}"
                 found.add(inner if (ROOT / inner.replace(".", "/")).with_suffix(".py").exists() else node.module)
     return found
+
+
+@pytest.mark.parametrize(
+    ("changed", "age_s", "is_kept"), [(0.5, 0.05, False), (0.5, 0.2, True), (0, 2, False), (0, 3, True)]
+)
+def test_a_file_is_kept_once_its_clock_must_have_gone_on(
+    changed: float, age_s: float, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second change within the same tick would not be seen. Some file systems count whole seconds."""
+    path = tmp_path / "s"
+    path.write_text(SCRIPT)
+    found = path.stat()
+    times = {f"st_{which}time": 1000 + changed for which in "mc"} | {
+        f"st_{which}time_ns": int((1000 + changed) * 1e9) for which in "mc"
+    }
+    fake = SimpleNamespace(**{name: getattr(found, name) for name in dir(found) if name.startswith("st_")} | times)
+    monkeypatch.setattr(kept_trees, "time", lambda: 1000 + changed + age_s)
+    parser = parser_of(Source("s", SCRIPT), fake, str(tmp_path / "trees"))  # type: ignore[arg-type]
+    assert (parser is not None) is is_kept
