@@ -134,7 +134,11 @@ class Encoder:
 
 def _write(place: str, data: bytes) -> None:
     """Raises OSError."""
-    folder = os.path.dirname(place)
+    folder = there = os.path.dirname(place)
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    if os.stat(there).st_uid != os.geteuid():
+        return  # root in somebody's home: what it made there would be in that user's way
     os.makedirs(folder, 0o700, exist_ok=True)
     status = os.lstat(folder)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & kept_trees.OTHERS_WRITE:

@@ -159,6 +159,17 @@ def test_a_folder_that_cannot_be_written_is_no_fault(script: Path, read: Read) -
     assert read(script)[0] == 30
 
 
+def test_nothing_is_made_in_the_home_of_somebody_else(
+    script: Path, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault: under sudo, where HOME stays, ~/.cache became root's."""
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    assert read(script)[0] == 30
+    assert not (script.parent / "cache").exists()
+
+
 def test_an_alias_that_is_another_each_time_does_not_make_it_grow(script: Path, read: Read) -> None:
     """What was read with the alias of the last time is gone, and so is that alias."""
     sizes = set()
