@@ -56,9 +56,6 @@ class ScriptFile:
         """What reads it, where its tree can be kept in `folder`, and that is worth it."""
         if not self.is_long:
             return None
-        from aish.lang.evaluate import LATE_BYTES
         from aish.lang.kept_trees import parser_of
 
-        status = os.fstat(self.fd)
-        source.late = status.st_size > LATE_BYTES
-        return parser_of(source, status, folder, self.more, self.ended)
+        return parser_of(source, os.fstat(self.fd), folder, self.more, self.ended)
