@@ -25,6 +25,7 @@ class ScriptFile:
     def __init__(self, rt: Runtime, path: str) -> None:
         try:
             self.fd = rt.private(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            self.status = os.fstat(self.fd)  # before it is read: of another text nothing is kept
             self.rest = os.read(self.fd, _BLOCK)
         except OSError as error:
             status = 127 if isinstance(error, FileNotFoundError) else 126
@@ -58,4 +59,4 @@ class ScriptFile:
             return None
         from aish.lang.kept_trees import parser_of
 
-        return parser_of(source, os.fstat(self.fd), folder, self.more, self.ended)
+        return parser_of(source, self.status, folder, self.more, self.ended)
