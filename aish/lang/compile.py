@@ -42,10 +42,14 @@ def compile_command(src: Source, node: Node, *, tested: bool = False, last: bool
             return _and_or(src, node, tested, last)
         case Function():
             return _function(src, node)
-        case Pipeline() | Background() | Subshell():
+        case Pipeline() | Background():
             from aish.lang import compile_pipeline
 
-            return compile_pipeline.compile_node(src, node, tested, last)
+            return compile_pipeline.compile_node(src, node, tested)
+        case Subshell():
+            from aish.lang import compile_subshell
+
+            return compile_subshell.subshell(src, node, tested, last)
         case Compound():
             from aish.lang import compile_compound
 

@@ -1,4 +1,4 @@
-"""What runs in copies of the shell: pipelines, ( ), &. ($( ) is in compile_substitution.)
+"""Pipelines, and commands in the background.
 
 The shell that makes a pipeline makes its pipes and tensor edges too. Every stage is a child of this process and
 a member of one job; a supervised stage's child is the stub that stands for it.
@@ -10,17 +10,13 @@ import os
 
 from aish.error import AishError
 from aish.lang import process, signals
+from aish.lang.compile_subshell import body
 from aish.lang.control import CommandError, status_of
 from aish.lang.footprint import only_writes
 from aish.lang.jobs import Job
 from aish.lang.source import Site
 from aish.lang.text import encode
-from aish.lang.tree import (
-    Background,
-    Pipeline,
-    Simple,
-    Subshell,
-)
+from aish.lang.tree import Background, Pipeline, Simple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,49 +29,15 @@ _FITS_BYTES = 4096
 """What a new pipe takes before anybody reads, however little of the kernel's memory the user has left for pipes."""
 
 
-def compile_node(src: Source, node: Node, tested: bool, last: bool) -> Run:
-    """The closure for a pipeline, a subshell, or a command in the background."""
+def compile_node(src: Source, node: Node, tested: bool) -> Run:
+    """The closure for a pipeline or a command in the background."""
     match node:
         case Pipeline():
             return _pipeline(src, node, tested)
-        case Subshell():
-            return _subshell(src, node, tested, last)
         case Background():
             return _background(src, node)
         case _:
             raise AssertionError(node)
-
-
-def _body(src: Source, node: Node, tested: bool) -> Run:
-    """The closure that a copy of the shell runs and ends with. A ( ) is that copy itself."""
-    if isinstance(node, Subshell):
-        return _inside(src, node, tested)
-    from aish.lang.compile import compile_command
-
-    body = compile_command(src, node, tested=tested, last=True)
-    if isinstance(node, Simple) and node.words and node.words[0].literal() in ("break", "continue"):
-        return _ending(body)
-    return _apart(node, body) if isinstance(node, Simple) else body
-
-
-def _apart(node: Node, body: Run) -> Run:
-    """A simple command that has a copy of the shell to itself."""
-
-    def run(rt: Runtime) -> int:
-        rt.apart = node
-        return body(rt)
-
-    return run
-
-
-def _ending(body: Run) -> Run:
-    """`break |`, `continue &`: of a loop around the copy, which ends without a word. In { } or ( ) it is of none."""
-
-    def run(rt: Runtime) -> int:
-        rt.loops = rt.loops_outside
-        return body(rt)
-
-    return run
 
 
 # ------------------------------------------------------------------------------------------ pipelines
@@ -89,7 +51,7 @@ class _Stages:
         from aish.lang.compile_inside import compile_inside
         from aish.lang.compile_program import compile_program
 
-        self.runs = [_body(src, stage, tested) for stage in node.stages]
+        self.runs = [body(src, stage, tested) for stage in node.stages]
         self.programs = [compile_program(src, stage) for stage in node.stages]
         self.first = compile_inside(src, node.stages[0], tested=tested) if only_writes(node.stages[0]) else None
         self.edges = node.edges
@@ -346,73 +308,7 @@ def _negated(src: Source, node: Pipeline) -> Run:
     return run
 
 
-# -------------------------------------------------------------------------------- subshell, background
-
-
-def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
-    """( ): a copy of the shell; where this process is one that has nothing else to do, itself, unless
-    it is asked for its number."""
-    body = _inside(src, node, tested)
-    site = Site(src, node.start, node.end, node)
-    text = src.text[node.start : node.end]
-    itself = last and "BASHPID" not in text
-
-    def inside(rt: Runtime) -> int:
-        rt.jobs.inherited.clear()  # only $( ) and pipelines still show them
-        rt.stdin_given = False
-        return body(rt)
-
-    def run(rt: Runtime) -> int:
-        rt.at = site
-        if itself and rt.in_subshell and not rt.signals.traps:
-            rt.subshells += 1
-            rt.loops = 0
-            return inside(rt)
-        job = Job(text)
-        process.fork(rt, lambda: inside(rt), job, foreground=True)
-        rt.status = status = rt.jobs.wait_foreground(rt, job)
-        rt.pipe_status = None
-        if status and rt.errexit and not tested:
-            rt.failed(status)
-        return status
-
-    return run
-
-
-def _inside(src: Source, node: Subshell, tested: bool) -> Run:
-    """What the copy of the shell does that a ( ) is."""
-    from aish.lang.compile import compile_command
-
-    body = compile_command(src, node.body, tested=tested, last=True)
-    whole = _redirected_for_good(src, node, body) if node.redirects else body
-
-    def run(rt: Runtime) -> int:
-        rt.in_parentheses = True
-        return whole(rt)
-
-    return run
-
-
-def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:
-    """In the copy of the shell: its redirections last as long as itself, its traps and its last words included."""
-    from aish.lang.compile_redirect import compile_redirects, give_stdin
-
-    redirects = compile_redirects(src, node.redirects)
-    site = Site(src, node.start, node.end)
-    gives = give_stdin(node.redirects)
-
-    def run(rt: Runtime) -> int:
-        try:
-            for apply in redirects:
-                apply(rt, None)
-            rt.stdin_given = rt.stdin_given or gives
-        except CommandError as error:
-            rt.at = site
-            rt.report(error)
-            return error.status
-        return body(rt)
-
-    return run
+# --------------------------------------------------------------------------------------- background
 
 
 def _background(src: Source, node: Background) -> Run:
@@ -425,12 +321,12 @@ def _background(src: Source, node: Background) -> Run:
             return stages.start(rt, foreground=False)
 
     else:
-        body = _body(src, command, False)
+        run_copy = body(src, command, False)
         is_simple = isinstance(command, (Simple, Pipeline))
 
         def copy(rt: Runtime) -> int:
             rt.debugged = rt.debugs and is_simple
-            return body(rt)
+            return run_copy(rt)
 
         def start(rt: Runtime) -> Job:
             job = Job(text)
