@@ -12,7 +12,7 @@ from time import time
 from aish.error import AishError
 from aish.lang import descriptors, options, pattern, signals
 from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return
-from aish.lang.digits import saturated, signed
+from aish.lang.digits import signed
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.locale import Locale
 from aish.lang.lookup import DEFAULT_PATH, Lookup
@@ -43,6 +43,8 @@ MAX_CALLS = 2000
 _MOST_LEVELS = 1000
 """Shells within each other, after which bash counts anew."""
 _MAGIC = frozenset("*?[")
+_WATCHED = ("GLOBIGNORE", "FUNCNEST", "BASH_COMPAT", "BASH_XTRACEFD", "POSIXLY_CORRECT")
+"""Variables that mean something to the shell when they change, beside IFS and OPTIND: aish.lang.watched."""
 
 
 class Function:
@@ -226,11 +228,8 @@ class Runtime(Moments):
                 adopt(self, name)
         self.vars.watch("IFS", self._ifs_changed)
         self.vars.watch("OPTIND", self._optind_changed)
-        self.vars.watch("GLOBIGNORE", self._ignored_changed)
-        self.vars.watch("FUNCNEST", self._nest_changed)
-        self.vars.watch("BASH_COMPAT", self._compat_changed)
-        self.vars.watch("BASH_XTRACEFD", self._trace_moved)
-        self.vars.watch("POSIXLY_CORRECT", self._posix_wanted)
+        for name in _WATCHED:
+            self.vars.watch(name, self._watcher(name))
         self.vars.set("IFS", " \t\n")
         self.vars.set("OPTIND", "1")
         self.values["PPID"] = str(os.getppid())
@@ -240,15 +239,24 @@ class Runtime(Moments):
         self.values.setdefault("PS4", "+ ")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
-        if "BASH_XTRACEFD" in environment:
-            self._trace_moved(environment["BASH_XTRACEFD"])
-        if "FUNCNEST" in environment:
-            self._nest_changed(environment["FUNCNEST"])
+        for name in ("BASH_XTRACEFD", "FUNCNEST"):
+            if name in environment:
+                self._watcher(name)(environment[name])
         if "POSIXLY_CORRECT" in environment:
             options.turn(self, "posix", True)
         depth = (signed(environment.get("SHLVL", "")) or 0) + 1
         self.vars.set("SHLVL", str(max(depth, 0) if depth < _MOST_LEVELS else 1))
         self.vars.export("SHLVL")
+
+    def _watcher(self, name: str) -> Callable[[str | None], None]:
+        """Who is told when `name` changes: most scripts do without all that."""
+
+        def changed(value: str | None) -> None:
+            from aish.lang import watched
+
+            watched.CHANGED[name](self, value)
+
+        return changed
 
     def _ifs_changed(self, value: str | None) -> None:
         ifs = " \t\n" if value is None else value
@@ -278,37 +286,6 @@ class Runtime(Moments):
 
     def _optind_changed(self, value: str | None) -> None:
         self.options_index = 0
-
-    def _ignored_changed(self, value: str | None) -> None:
-        """GLOBIGNORE: with it hidden names match, until it is unset. What the environment says of it is not asked."""
-        self.ignored = value or ""
-        if value is None:
-            self.shopt.discard("dotglob")
-        elif value:
-            self.shopt.add("dotglob")
-
-    def _compat_changed(self, value: str | None) -> None:
-        from aish.lang import shopts
-
-        shopts.compat_changed(self, value)
-
-    def _trace_moved(self, value: str | None) -> None:
-        """BASH_XTRACEFD: where `set -x` writes. What it named before is closed."""
-        if self.trace_fd != 2:
-            if not descriptors.is_private(self.trace_fd):  # the script closed it, and we have it since
-                descriptors.close(self.trace_fd)
-            self.trace_fd = 2
-        if value and value.isdecimal() and value.isascii():
-            fd = min(saturated(value), descriptors.MOST_FD)
-            if descriptors.is_written(fd) and not descriptors.is_private(fd):
-                self.trace_fd = fd
-            else:
-                self.complain(f"BASH_XTRACEFD: {value}: no descriptor that is open for writing")
-
-    def _posix_wanted(self, value: str | None) -> None:
-        """POSIXLY_CORRECT: posix mode while it is set."""
-        if self.posix != (value is not None):
-            options.turn(self, "posix", value is not None)
 
     # ------------------------------------------------------------------------------------- expansions
 
@@ -442,11 +419,6 @@ class Runtime(Moments):
         for name, on in saved.items():
             if options.is_on(self, name) != on:
                 options.turn(self, name, on)
-
-    def _nest_changed(self, value: str | None) -> None:
-        """FUNCNEST: how many functions may run within each other."""
-        nest = int(value) if value and value.isdecimal() and len(value) < 5 else 0
-        self.most_calls = min(nest, MAX_CALLS) if nest else MAX_CALLS
 
     def _count_calls(self) -> None:
         """Raises ExpansionError where a call is one too many; `eval` and sourced files do not count for FUNCNEST."""
