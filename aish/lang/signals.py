@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+import sys
 from time import monotonic
 
 from aish.error import AishError
@@ -59,7 +60,8 @@ PROMPTING = "prompting"  # for a command: the same, and news of jobs are told un
 PAUSED = "paused"  # the built-in `wait`: every trapped signal cuts it short
 
 _DEFAULT_AT_START = (_signal.SIGPIPE, _signal.SIGXFSZ)
-"""Python ignores these when it starts; the shell and its programs get the default action."""
+"""Python ignores these when it starts; the shell and its programs get the default action, but for those that were
+ignored before."""
 
 _STOP_S = 0.25
 """For so long is a Ctrl-Z for the job that is about to begin."""
@@ -154,8 +156,11 @@ class Signals:
     def start(self) -> None:
         """Read what was ignored on entry, undo what Python's start changed, take SIGINT."""
         ignored: set[int] = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
-        self.ignored_at_start = frozenset(ignored.difference(_DEFAULT_AT_START))
-        for signo in (*_DEFAULT_AT_START, *ignored & {SIGCHLD}):
+        default = set(_DEFAULT_AT_START)
+        if told := sys._xoptions.get("aish-ignored"):  # by the launcher: they were so before Python began
+            default -= {NUMBERS[name] for name in str(told).split(",")}
+        self.ignored_at_start = frozenset(ignored - default)
+        for signo in default | ignored & {SIGCHLD}:
             _signal.signal(signo, _signal.SIG_DFL)
         self.reinstall()
 
