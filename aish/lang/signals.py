@@ -65,6 +65,12 @@ ignored before."""
 
 _STOP_S = 0.25
 """For so long is a Ctrl-Z for the job that is about to begin."""
+_RUN_EXIT = frozenset(
+    [SIGHUP, SIGTERM, SIGPIPE, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGALRM, _signal.SIGVTALRM,
+     _signal.SIGXCPU, _signal.SIGXFSZ, _signal.SIGABRT, _signal.SIGTRAP, _signal.SIGSYS]
+)  # fmt: skip
+"""A death by these runs the EXIT trap, as in bash. Not those that tell of a fault in the program itself: where that is
+so, no more of it can run."""
 _END_PROGRAMS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 _INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
 
@@ -189,7 +195,7 @@ class Signals:
         wanted = {SIGINT} | {signo for signo, action in self.traps.items() if 0 < signo <= LAST and action}
         wanted -= {SIGKILL, SIGSTOP}
         if EXIT in self.traps:
-            wanted |= {SIGTERM, SIGHUP}  # their death runs the EXIT trap, as in bash
+            wanted |= {SIGTERM, SIGHUP} if self.rt.interactive else _RUN_EXIT
         if self.rt.interactive:
             wanted |= {SIGHUP, SIGCHLD} if self.rt.notify else {SIGHUP}  # what its jobs are to hear of
         for signo, action in self.traps.items():
@@ -269,7 +275,7 @@ class Signals:
             for signo in (SIGINT, SIGQUIT):
                 _signal.signal(signo, _signal.SIG_IGN)
             self.ignored_at_start |= {SIGINT, SIGQUIT}
-        self.handled = ({SIGINT, SIGTERM, SIGHUP} & self.handled) - self.ignored_at_start
+        self.handled = ({SIGINT, *_RUN_EXIT} & self.handled) - self.ignored_at_start
         self.reinstall()
 
     # --------------------------------------------------------------------------------------- arrival
@@ -426,7 +432,7 @@ def die(signo: int) -> NoReturn:
     os._exit(128 + signo)  # blocked: the parent gets the number at least
 
 
-_HELD = (SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGTERM, SIGHUP)
+_HELD = (SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, *_RUN_EXIT)
 
 
 def hold() -> set[int]:
