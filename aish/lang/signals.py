@@ -69,8 +69,8 @@ _RUN_EXIT = frozenset(
     [SIGHUP, SIGTERM, SIGPIPE, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGALRM, _signal.SIGVTALRM,
      _signal.SIGXCPU, _signal.SIGXFSZ, _signal.SIGABRT, _signal.SIGTRAP, _signal.SIGSYS]
 )  # fmt: skip
-"""A death by these runs the EXIT trap, as in bash. Not those that tell of a fault in the program itself: where that is
-so, no more of it can run."""
+"""A death by these runs the EXIT trap, as in bash. Not those that tell of a fault in the program itself: where that
+is so, no more of it can run."""
 _END_PROGRAMS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 _INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
 
@@ -163,7 +163,7 @@ class Signals:
         """Read what was ignored on entry, undo what Python's start changed, take SIGINT."""
         ignored: set[int] = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
         default = set(_DEFAULT_AT_START)
-        if told := sys._xoptions.get("aish-ignored"):  # by the launcher: they were so before Python began
+        if told := sys._xoptions.get("aish-ignored"):  # noqa: SLF001 -- by the launcher: they were before Python began
             default -= {NUMBERS[name] for name in str(told).split(",")}
         self.ignored_at_start = frozenset(ignored - default)
         for signo in default | ignored & {SIGCHLD}:
