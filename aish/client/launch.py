@@ -9,6 +9,8 @@ from typing import Final
 from aish.errors import NotFoundError, UsageError
 from aish.wire.spec import LaunchPart
 
+_COERCED: Final = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+"""What Python's start may set LC_CTYPE to."""
 _LIMITS: Final = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
 
 
@@ -18,7 +20,8 @@ def capture(environ: dict[str, str] | None = None, *, pwd: str | None = None) ->
     Raises UsageError where that holds what no environment can."""
     if environ is None:
         inherited = os.environb.copy()
-        _as_it_was(inherited, b"LC_CTYPE")
+        if inherited.get(b"LC_CTYPE") in _COERCED:
+            _as_it_was(inherited, b"LC_CTYPE")
         entries = [name + b"=" + value for name, value in inherited.items()]
     else:
         entries = [_entry(name, value) for name, value in environ.items()]
