@@ -195,7 +195,7 @@ class Signals:
         wanted = {SIGINT} | {signo for signo, action in self.traps.items() if 0 < signo <= LAST and action}
         wanted -= {SIGKILL, SIGSTOP}
         if EXIT in self.traps:
-            wanted |= {SIGTERM, SIGHUP} if self.rt.interactive else _RUN_EXIT
+            wanted |= {SIGTERM, SIGHUP} if self.rt.lasting else _RUN_EXIT
         if self.rt.interactive:
             wanted |= {SIGHUP, SIGCHLD} if self.rt.notify else {SIGHUP}  # what its jobs are to hear of
         for signo, action in self.traps.items():
