@@ -9,6 +9,8 @@ from typing import Final
 from aish.errors import NotFoundError, UsageError
 from aish.wire.spec import LaunchPart
 
+_COERCED: Final = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+"""What Python's start may set LC_CTYPE to."""
 _LIMITS: Final = tuple(name for name in dir(resource) if name.startswith("RLIMIT_"))
 
 
@@ -18,8 +20,8 @@ def capture(environ: dict[str, str] | None = None, *, pwd: str | None = None) ->
     Raises UsageError where that holds what no environment can."""
     if environ is None:
         inherited = os.environb.copy()
-        if not _inherited(b"LC_CTYPE"):
-            inherited.pop(b"LC_CTYPE", None)
+        if inherited.get(b"LC_CTYPE") in _COERCED:
+            _as_it_was(inherited, b"LC_CTYPE")
         entries = [name + b"=" + value for name, value in inherited.items()]
     else:
         entries = [_entry(name, value) for name, value in environ.items()]
@@ -51,10 +53,12 @@ def folder() -> str:
         raise NotFoundError("the current folder does not exist any more", hint="cd to one that does") from None
 
 
-def _inherited(name: bytes) -> bool:
-    """Whether this process was started with the variable: Python adds LC_CTYPE in the C locale (PEP 538)."""
+def _as_it_was(environ: dict[bytes, bytes], name: bytes) -> None:
+    """Give the variable what this process was started with: Python sets LC_CTYPE in the C locale (PEP 538)."""
     try:
         with open("/proc/self/environ", "rb") as stream:
-            return any(entry.startswith(name + b"=") for entry in stream.read().split(b"\0"))
+            entries = stream.read().split(b"\0")
     except OSError:
-        return True  # no /proc: leave the environment as it is
+        return  # no /proc: leave the environment as it is
+    environ.pop(name, None)
+    environ.update((name, entry[len(name) + 1 :]) for entry in entries if entry.startswith(name + b"="))

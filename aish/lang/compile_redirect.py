@@ -7,6 +7,7 @@ import os
 from aish.lang import compile_word
 from aish.lang.control import CommandError
 from aish.lang.descriptors import close, copy, document, duplicate, keep, open_high, place
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from aish.lang.tree import Redirect
 
     Apply = Callable[[Runtime, "Saved | None"], None]
+
+_NO_DESCRIPTOR = 0x7FFFFFFF
+"""A number that fits the system's calls, and that no open file has."""
 
 _FLAGS = {
     "<": os.O_RDONLY,
@@ -130,9 +134,9 @@ def _named(src: Source, node: Redirect, name: str) -> Apply:
 
 
 def _number(word: str) -> int:
-    if not (word.isdecimal() and word.isascii()) or len(word) > 9:
+    if not (word.isdecimal() and word.isascii()):
         raise CommandError(f"{word}: a descriptor's number expected")
-    return int(word)
+    return min(saturated(word), _NO_DESCRIPTOR)
 
 
 def _open(rt: Runtime, op: str, path: str) -> int:
@@ -174,8 +178,8 @@ def _duplicate(node: Redirect, target: Text, fd: int) -> Apply:
         if word == "-":
             keep(fd, saved)
             close(fd)
-        elif source.isdecimal() and source.isascii() and len(source) < 10:
-            number = int(source)
+        elif source.isdecimal() and source.isascii():  # a number too large for any descriptor names no file
+            number = min(saturated(source), _NO_DESCRIPTOR)
             if number == fd and fd > 2:  # nothing is done, nothing is asked
                 return
             keep(fd, saved)

@@ -9,6 +9,7 @@ from aish.lang.control import CommandError
 from aish.lang.fields import as_pattern, pattern_of
 from aish.lang.pattern import EXTENDED, compiled
 from aish.lang.source import ExpansionError, Site
+from aish.lang.text import spread, together
 from aish.lang.tree_bash import Test
 from aish.lang.tree_conditions import TestBinary, TestGroup, TestJoin, TestNot, TestUnary
 
@@ -168,11 +169,17 @@ def _matches(rt: Runtime, text: str, expression: str) -> bool | None:
     """=~: what matched is in BASH_REMATCH."""
     from aish.lang import regex
 
+    wanted = expression
+    bytewise = language.dialect & language.BYTES and not (text.isascii() and expression.isascii())
+    if bytewise:
+        wanted, text = spread(expression), spread(text)
     try:
-        found = regex.search(expression, text, fold=bool(language.dialect & language.FOLDED))
+        found = regex.search(wanted, text, fold=bool(language.dialect & language.FOLDED))
     except regex.RegexError as error:
         rt.complain(f"[[: {expression}: not a regular expression: {error}")
         return None
+    if bytewise and found:
+        found = [together(piece) for piece in found]
     rt.set_list("BASH_REMATCH", found or [])
     return found is not None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aish.lang.text import single_quoted
+from aish.lang.text import is_printable, single_quoted
 from aish.lang.transforms import ansi, double_quoted, quoted
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ def literal(array: Array) -> str:
 
 
 def _key(key: str) -> str:
-    if not key.isprintable():
+    if not is_printable(key):
         return ansi(key)
     begins = key[:1] in ("~", "#") or key == "@" or "=~" in key or ":~" in key
     return double_quoted(key) if begins or not _KEY_NEEDS_QUOTES.isdisjoint(key) else key
@@ -70,7 +70,7 @@ def _value(rt: Runtime, value: str) -> str:
 
     if not value:
         return ""
-    if not value.isprintable():
+    if not is_printable(value):
         return single_quoted(value) if rt.posix else ansi(value)
     return quoted_if_needed(value)
 

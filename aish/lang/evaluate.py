@@ -7,7 +7,7 @@ from aish.lang.compile import compile_command
 from aish.lang.control import CommandError, Exit, Interrupted, NothingMore, status_of
 from aish.lang.runtime import MAX_CALLS
 from aish.lang.signals import SIGHUP, SIGINT
-from aish.lang.source import ExpansionError, Source
+from aish.lang.source import ExpansionError, ParseError, Source
 from aish.lang.text import decode
 
 TYPE_CHECKING = False
@@ -55,7 +55,17 @@ def run_source(
         parser.extended = "extglob" in rt.shopt
         parser.aliases = rt.aliases if rt.aliases and rt.expands_aliases() else None
         begin = parser.pos
-        command = parser.next()
+        try:
+            command = parser.next()
+        except ParseError as wrong:
+            if not rt.noexec or rt.interactive:
+                raise
+            from aish.lang.script import errors_from  # who only wants to look wants them all
+
+            *others, final_one = errors_from(parser, wrong)
+            for each in others:
+                rt.report(each)
+            raise final_one from None
         if rt.verbose:
             _show(rt, source.text[begin : parser.pos])
         if command is None:

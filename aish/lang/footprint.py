@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 HARMLESS = frozenset(
     [":", "true", "false", "echo", "printf", "pwd", "test", "[", "type", "command", "return", "exit", "shift", "set",
-     "break", "continue", "cd"]
+     "break", "continue", "cd", "umask", "ulimit"]
 )  # fmt: skip
 """Built-ins that write to stdout by Runtime.write alone, and change nothing but variables, parameters and the folder.
 Some of them only with the right words: `_arguments`."""
@@ -224,6 +224,9 @@ def _arguments(name: str, words: list[Word], found: Footprint) -> None:
         case "local":
             if any(not _is_no_option(word) for word in words):
                 raise _Unknown
+        case "umask" | "ulimit":
+            if any(not (word.literal() or "").startswith("-") for word in words):
+                raise _Unknown  # it may set what it else only tells
         case "cd":
             found.names.update(("PWD", "OLDPWD"))
         case _:

@@ -55,17 +55,26 @@ def _without_doubles(parts: list[str], extended: bool) -> list[str]:
 
 
 def _not_ignored(rt: Runtime, paths: list[str], ignored: str) -> list[str]:
-    """`paths` without those that a pattern of GLOBIGNORE matches."""
-    patterns = [[_pattern(rt, part) for part in path.split("/")] for path in _colon_parts(ignored)]
+    """`paths` without those that a pattern of GLOBIGNORE matches. A `*` at its end matches all that is below, too."""
+    patterns = [
+        ([_pattern(rt, part) for part in path.split("/")], _ends_open(path)) for path in _colon_parts(ignored)
+    ]
 
     def is_ignored(path: str) -> bool:
         parts = path.split("/")
         return any(
-            len(pattern) == len(parts) and all(one.matches(part) for one, part in zip(pattern, parts, strict=True))
-            for pattern in patterns
+            (len(pattern) == len(parts) or (ends_open and len(pattern) < len(parts)))
+            and all(one.matches(part) for one, part in zip(pattern, parts, strict=False))
+            for pattern, ends_open in patterns
         )
 
     return [path for path in paths if not is_ignored(path)]
+
+
+def _ends_open(pattern: str) -> bool:
+    """Whether it ends with a `*` that is none of a name."""
+    before = pattern[:-1]
+    return pattern[-1] == "*" and (len(before) - len(before.rstrip("\\"))) % 2 == 0
 
 
 def _colon_parts(text: str) -> list[str]:

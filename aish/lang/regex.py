@@ -20,8 +20,8 @@ _SPECIAL = frozenset("\\.[]()*+?{}|^$")
 _CLASSES = {
     "alpha": r"[^\W\d_]", "digit": "[0-9]", "alnum": r"[^\W_]", "space": r"\s", "blank": r"[ \t]",
     "upper": "[A-Z\xc0-\xd6\xd8-\xde]", "lower": "[a-z\xdf-\xf6\xf8-\xff]", "xdigit": "[0-9A-Fa-f]",
-    "punct": r"[!-/:-@\[-`{-~]", "cntrl": r"[\x00-\x1f\x7f]", "print": r"[^\x00-\x1f\x7f]",
-    "graph": r"[^\x00-\x20\x7f]",
+    "punct": r"[!-/:-@\[-`{-~]", "cntrl": r"[\x00-\x1f\x7f]", "print": r"[^\x00-\x1f\x7f\udc80-\udcff]",
+    "graph": r"[^\x00-\x20\x7f\udc80-\udcff]",
 }  # fmt: skip
 _PLACES = {"<": r"\b(?=\w)", ">": r"\b(?<=\w)", "`": r"\A", "'": r"\Z", "b": r"\b", "B": r"\B"}
 """What glibc knows behind a backslash, besides classes."""

@@ -60,3 +60,18 @@ def parse(
         script.commands.append(command)
     script.incomplete = script.incomplete or parser.dangling
     return script
+
+
+def errors_from(parser: Parser, first: ParseError) -> list[ParseError]:
+    """`first`, which the parser has raised, and the errors behind it (at most MAX_ERRORS in all)."""
+    found = [first]
+    while len(found) < MAX_ERRORS:
+        parser.recover()
+        try:
+            while parser.next() is not None:
+                pass
+        except ParseError as error:
+            found.append(error)
+        else:
+            break
+    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]
 import os
+import sys
 from time import monotonic
 
 from aish.error import AishError
@@ -57,10 +58,17 @@ PROMPTING = "prompting"  # for a command: the same, and news of jobs are told un
 PAUSED = "paused"  # the built-in `wait`: every trapped signal cuts it short
 
 _DEFAULT_AT_START = (_signal.SIGPIPE, _signal.SIGXFSZ)
-"""Python ignores these when it starts; the shell and its programs get the default action."""
+"""Python ignores these when it starts; the shell and its programs get the default action, but for those that were
+ignored before."""
 
 _STOP_S = 0.25
 """For so long is a Ctrl-Z for the job that is about to begin."""
+_RUN_EXIT = frozenset(
+    [SIGHUP, SIGTERM, SIGPIPE, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGALRM, _signal.SIGVTALRM,
+     _signal.SIGXCPU, _signal.SIGXFSZ, _signal.SIGABRT, _signal.SIGTRAP, _signal.SIGSYS]
+)  # fmt: skip
+"""A death by these runs the EXIT trap, as in bash. Not those that tell of a fault in the program itself: where that
+is so, no more of it can run."""
 _END_PROGRAMS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
 _INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
 
@@ -89,8 +97,11 @@ class Signals:
     def start(self) -> None:
         """Read what was ignored on entry, undo what Python's start changed, take SIGINT."""
         ignored: set[int] = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
-        self.ignored_at_start = frozenset(ignored.difference(_DEFAULT_AT_START))
-        for signo in (*_DEFAULT_AT_START, *ignored & {SIGCHLD}):
+        default = set(_DEFAULT_AT_START)
+        if told := sys._xoptions.get("aish-ignored"):  # noqa: SLF001 -- by the launcher: they were before Python began
+            default -= {NUMBERS[name] for name in str(told).split(",")}
+        self.ignored_at_start = frozenset(ignored - default)
+        for signo in default | ignored & {SIGCHLD}:
             _signal.signal(signo, _signal.SIG_DFL)
         self.reinstall()
 
@@ -119,7 +130,7 @@ class Signals:
         wanted = {SIGINT} | {signo for signo, action in self.traps.items() if 0 < signo <= LAST and action}
         wanted -= {SIGKILL, SIGSTOP}
         if EXIT in self.traps:
-            wanted |= {SIGTERM, SIGHUP}  # their death runs the EXIT trap, as in bash
+            wanted |= {SIGTERM, SIGHUP} if self.rt.lasting else _RUN_EXIT
         if self.rt.interactive:
             wanted |= {SIGHUP, SIGCHLD} if self.rt.notify else {SIGHUP}  # what its jobs are to hear of
         for signo, action in self.traps.items():
@@ -199,7 +210,7 @@ class Signals:
             for signo in (SIGINT, SIGQUIT):
                 _signal.signal(signo, _signal.SIG_IGN)
             self.ignored_at_start |= {SIGINT, SIGQUIT}
-        self.handled = ({SIGINT, SIGTERM, SIGHUP} & self.handled) - self.ignored_at_start
+        self.handled = ({SIGINT, *_RUN_EXIT} & self.handled) - self.ignored_at_start
         self.reinstall()
 
     # --------------------------------------------------------------------------------------- arrival
@@ -356,7 +367,7 @@ def die(signo: int) -> NoReturn:
     os._exit(128 + signo)  # blocked: the parent gets the number at least
 
 
-_HELD = (SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, SIGTERM, SIGHUP)
+_HELD = (SIGINT, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU, *_RUN_EXIT)
 
 
 def hold() -> set[int]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from aish.lang import pattern
+
 ENCODING = sys.getfilesystemencoding()
 
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-")
@@ -67,11 +69,17 @@ def quote_end(text: str, pos: int) -> int:
     return pos
 
 
+def is_printable(text: str) -> bool:
+    """Whether all of `text` can be read where it is shown: in a locale without multibyte characters, nothing beyond
+    ASCII can."""
+    return text.isprintable() and (text.isascii() or not pattern.dialect & pattern.BYTES)
+
+
 def quote(text: str) -> str:
     """`text` written so that the shell reads it back as one word with the same value."""
     if text and _SAFE.issuperset(text) and text[0] not in "=@":
         return text
-    if text.isprintable():
+    if is_printable(text):
         return single_quoted(text)
     return escape_ansi(text)
 
@@ -93,7 +101,7 @@ def quote_by_backslash(text: str) -> str:
     """The same with a backslash before each character that has a meaning: printf's %q."""
     if not text:
         return "''"
-    if not text.isprintable():
+    if not is_printable(text):
         return quote(text)
     found = ["\\" if text[0] in "#~" else ""]
     before = ""
@@ -110,6 +118,6 @@ def _escape(char: str) -> str:
         return "\\" + char
     if char in _NAMED:
         return _NAMED[char]
-    if char.isprintable():
+    if is_printable(char):
         return char
     return "".join([f"\\{byte:03o}" for byte in encode(char)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang import compile_word
 from aish.lang.source import Source
-from aish.lang.text import escape_ansi, single_quoted
+from aish.lang.text import escape_ansi, is_printable, single_quoted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def quoted_if_needed(word: str) -> str:
         return "''"
     if not _META.isdisjoint(word) or word[0] in "~#" or "=~" in word or ":~" in word:
         return single_quoted(word)
-    return word if word.isprintable() else escape_ansi(word)
+    return word if is_printable(word) else escape_ansi(word)
 
 
 def trace(rt: Runtime, argv: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang import pattern as dialects
 from aish.lang.pattern import compiled
-from aish.lang.text import encode, single_quoted
+from aish.lang.text import encode, is_printable, single_quoted, spread, together
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 def replace(text: str, pattern: str, template: Template, how: str) -> str:
     """`text` with the first match of the pattern replaced; `how` is '/', '//' for all, '/#' or '/%' for a match
     at the beginning or at the end."""
+    if dialects.dialect & dialects.BYTES and not text.isascii():
+        return together(_replace(spread(text), pattern, template, how))
+    return _replace(text, pattern, template, how)
+
+
+def _replace(text: str, pattern: str, template: Template, how: str) -> str:
     if how == "/#" or how == "/%":
         return _replace_end(text, pattern, template, how == "/#")
     if not pattern:
@@ -156,10 +162,12 @@ def quoted(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    return text.isprintable() or all(map(_is_visible, text))
+    return is_printable(text) or all(map(_is_visible, text))
 
 
 def _is_visible(char: str) -> bool:
+    if char > "\x7f" and dialects.dialect & dialects.BYTES:
+        return False
     return char.isprintable() or (char > "\x9f" and not "\ud800" <= char <= "\udfff")
 
 

@@ -172,8 +172,11 @@ def environment() -> dict[str, str]:
     if found.get("LC_CTYPE") in _COERCED:
         try:
             with open("/proc/self/environ", "rb") as file:
-                if b"\0LC_CTYPE=" not in b"\0" + file.read():
-                    del found["LC_CTYPE"]
+                _, given, value = (b"\0" + file.read()).partition(b"\0LC_CTYPE=")
+            if given:
+                found["LC_CTYPE"] = decode(value.partition(b"\0")[0])  # Python replaces C and POSIX
+            else:
+                del found["LC_CTYPE"]
         except OSError:
             pass  # no /proc: keep it, it does little harm
     if "AISH_FOREIGN" in found:  # inherited.PACKED: most starts do without that module

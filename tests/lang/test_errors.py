@@ -26,6 +26,22 @@ def test_syntax_error_is_shown_with_its_line(aish: Aish) -> None:
     )
 
 
+@pytest.mark.parametrize("words", [["-n", "s"], ["-n"], ["-n", "-c"]])
+def test_who_only_looks_is_told_every_error(words: list[str], aish: Aish) -> None:
+    """Fault: the parser had a list of them, and `aish -n` showed the first."""
+    text = "echo a )\nif true; then\n  echo two\ndone\necho fine\necho b | | c\n"
+    (aish.folder / "s").write_text(text)
+    found = aish.run([*words, text] if "-c" in words else words, stdin=(aish.folder / "s").open())
+    places = [line.split(": ")[0].split(":", 1)[1] for line in found.err.splitlines() if line[:1] != " "]
+    assert (found.out, found.status, places) == ("", 2, ["1:8", "4:1", "6:10"])
+    assert found.err.count("^") == 3
+
+
+def test_an_endless_list_of_errors_ends(aish: Aish) -> None:
+    found = aish.run(["-n", "-c", "fi\n" * 5000])
+    assert (found.status, found.err.count("-c:")) == (2, 100)
+
+
 def test_command_not_found_is_shown_with_its_line(aish: Aish) -> None:
     (aish.folder / "run").write_text("true\n  nosuch --flag x\n")
     found = aish.run(["run"])

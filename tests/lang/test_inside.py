@@ -27,6 +27,7 @@ join() { j=$1; shift; r=; for p; do r=${r:+$r$j}$p; done; echo "$r"; }
 fib() { if [ $1 -lt 2 ]; then echo $1; else echo $(( $(fib $(($1 - 1))) + $(fib $(($1 - 2))) )); fi; }
 """
 WITHOUT = [
+    "x=$(umask); echo $x $(umask -S) $(ulimit -n)",
     # found by a reviewer: what an expression in a value assigns was left behind
     "i=0; x=$([[ i++ -lt 5 ]] && echo y); echo \"$x $i\"",
     "x='y=5'; z=$(echo $((x))); echo \"[$y]\"",
@@ -195,6 +196,10 @@ def test_stdout_that_is_closed(aish: Aish) -> None:
         ("select a in b; do :; done", None),
         ("echo <(:)", None),
         ("echo $BASHPID", None),
+        ("umask; umask -S; ulimit -Sn", set()),
+        ("umask 077", None),
+        ("umask $x", None),
+        ("ulimit -n 100", None),
         ("x | y", None),
         ("x &", None),
         ("$x", None),

@@ -86,10 +86,35 @@ def test_exit_trap_runs_before_a_death_by_interrupt(aish: Aish) -> None:
     assert signalled(aish, script, signal.SIGINT) == ("cleanup\n", -signal.SIGINT)
 
 
-@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGALRM, signal.SIGXCPU])
 def test_exit_trap_runs_before_other_deaths(signo: int, aish: Aish) -> None:
     script = f"trap 'echo cleanup' EXIT; echo ready; {BUSY}"
     assert signalled(aish, script, signo) == ("cleanup\n", -signo)
+
+
+def test_exit_trap_runs_where_the_reader_has_left(aish: Aish) -> None:
+    """Fault: `script | head -1` left the script's temporary files behind."""
+    running = aish.popen("trap 'echo cleanup >&2' EXIT; while :; do echo y; done")
+    assert running.stdout is not None
+    running.stdout.readline()
+    running.stdout.close()
+    assert running.wait(20) == -signal.SIGPIPE
+    assert running.stderr is not None
+    assert running.stderr.read() == b"cleanup\n"
+    running.stderr.close()
+
+
+def test_exit_trap_takes_no_signal_of_a_copy_away(aish: Aish) -> None:
+    """Fault: what comes right behind the fork found the shell's handler, and was lost."""
+    script = "trap 'echo exit' EXIT; for s in PIPE USR1 ALRM XFSZ; do sleep 9 & kill -$s $!; wait $!; echo $?; done"
+    assert aish(script + "; (kill -USR2 $BASHPID; echo no); echo $?").out.split() == [
+        "141",
+        "138",
+        "142",
+        "153",
+        "140",
+        "exit",
+    ]
 
 
 def test_term_without_traps_is_the_default(aish: Aish) -> None:

@@ -191,12 +191,14 @@ def test_ignored_on_entry_stays_ignored(script: str, aish: Aish) -> None:
         ({}, ""),
         ({"LANG": "C"}, "LANG=C\n"),
         ({"LC_CTYPE": "C.UTF-8"}, "LC_CTYPE=C.UTF-8\n"),
+        ({"LC_CTYPE": "C"}, "LC_CTYPE=C\n"),
+        ({"LC_CTYPE": "POSIX", "LANG": "C.UTF-8"}, "LANG=C.UTF-8\nLC_CTYPE=POSIX\n"),
         ({"LC_ALL": "C"}, "LC_ALL=C\n"),
     ],
 )
 def test_locale_that_python_added_is_taken_out(given: dict[str, str], seen: str, aish: Aish) -> None:
     environment = {"PATH": os.environ["PATH"], **given}
-    assert aish("env | grep -E '^(LC_|LANG)'", env=environment).out == seen
+    assert aish("env | grep -E '^(LC_|LANG)' | LC_ALL=C sort", env=environment).out == seen
 
 
 def test_environment_is_handed_on(aish: Aish) -> None:

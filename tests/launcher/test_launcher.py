@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -184,6 +185,25 @@ def test_a_folder_as_stdin(installed: Installed) -> None:
     """Fault: `aish <folder` died in Python's start, with its words."""
     done = installed.run("sh", "-c", '"$0" </; "$0" -c "read x; echo \\$?" </', installed.program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+@pytest.mark.parametrize("ignored", [[], ["PIPE"], ["XFSZ"], ["PIPE", "XFSZ"]])
+def test_what_was_ignored_before_python_began_stays_so(ignored: list[str], installed: Installed) -> None:
+    """Fault: Python ignores both itself, so that nobody could tell, and programs of a service that ignores SIGPIPE
+    died of it."""
+    code = """if True:
+        import os, signal, sys
+        for name in ("PIPE", "XFSZ"):
+            ignore = name in sys.argv[1].split()
+            signal.signal(getattr(signal, "SIG" + name), signal.SIG_IGN if ignore else signal.SIG_DFL)
+        os.execv(sys.argv[2], sys.argv[2:])"""
+    line = "trap; trap - PIPE XFSZ; grep SigIgn /proc/self/status; printf %200000s x 2>&- | :; echo $PIPESTATUS"
+    done = installed.run(sys.executable, "-c", code, " ".join(ignored), installed.program, "-c", line)
+    *traps, status, ended = done.stdout.splitlines()
+    assert traps == [f"trap -- '' SIG{name}" for name in ignored]
+    bits = sum(1 << (getattr(signal, f"SIG{name}") - 1) for name in ignored)
+    assert int(status.split()[1], 16) & 0x7FFFFFFF == bits
+    assert ended == "141" or "PIPE" in ignored
 
 
 def test_environment_of_python_is_for_programs(installed: Installed) -> None:

@@ -38,7 +38,13 @@ def jobs(rt: Runtime, argv: list[str]) -> int:
             status = int(ask_aish(rt, word, "ps", *(["--quiet"] if "p" in flags else [])) != 0) or status
     if words and not (words := [word for word in words if not rt.host.is_supervised(word)]):
         return status
-    chosen = [rt.jobs.find(word) for word in words] if words else rt.jobs.listed()
+    chosen = [] if words else rt.jobs.listed()
+    for word in words:
+        try:
+            chosen.append(rt.jobs.find(word))
+        except CommandError as error:
+            rt.complain(f"jobs: {error.message}", hint=error.hint)
+            status = 1
     for job in chosen:
         if job.killed and not rt.interactive and not words:
             rt.jobs.remove(job)  # as in bash: nobody is told in a script of what it ended itself
@@ -65,11 +71,11 @@ def _with_groups(rt: Runtime, words: list[str]) -> int:
 
     groups = []
     for word in words:
-        if word[:1] == "%":
-            job = rt.jobs.find(word)
-            groups.append(str(job.pgid or job.processes[0].pid))
-        else:
-            groups.append(word)
+        try:
+            job = rt.jobs.find(word) if word[:1] == "%" else None
+        except CommandError:  # a word like any other, then
+            job = None
+        groups.append(word if job is None else str(job.pgid or job.processes[0].pid))
     return invoke(rt, groups)
 
 
