@@ -138,6 +138,12 @@ class KeptParser:
             self._recording = self._recorder()
         return self._read_on(self._recording)
 
+    def recover(self) -> None:
+        """After a ParseError: go on behind the line that it stands on."""
+        assert self._recording is not None, "what was kept has no errors"
+        self._recording.recover()
+        self.pos = self._recording.pos
+
     def _has(self, length: int) -> bool:
         """Whether there is so much text."""
         source = self._source

@@ -58,6 +58,11 @@ class RecordingParser(Parser):
             self.end_at(len(self.text))
         return node
 
+    def recover(self) -> None:
+        """After a ParseError, which is told each time: nothing behind it is kept."""
+        self._keeps = False
+        super().recover()
+
     def end_at(self, length: int) -> None:
         """Nothing comes behind the commands, in a text so long."""
         if self._keeps and self._end != length:

@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aish.lang.kept_trees import KeptParser
     from aish.lang.tree import Sequence
 
 MAX_ERRORS = 100
@@ -62,7 +63,7 @@ def parse(
     return script
 
 
-def errors_from(parser: Parser, first: ParseError) -> list[ParseError]:
+def errors_from(parser: Parser | KeptParser, first: ParseError) -> list[ParseError]:
     """`first`, which the parser has raised, and the errors behind it (at most MAX_ERRORS in all)."""
     found = [first]
     while len(found) < MAX_ERRORS:

@@ -99,7 +99,7 @@ class Signals:
         ignored: set[int] = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
         default = set(_DEFAULT_AT_START)
         if told := sys._xoptions.get("aish-ignored"):  # noqa: SLF001 -- by the launcher: they were before Python began
-            default -= {NUMBERS[name] for name in str(told).split(",")}
+            default -= {getattr(_signal, f"SIG{name}") for name in str(told).split(",")}
         self.ignored_at_start = frozenset(ignored - default)
         for signo in default | ignored & {SIGCHLD}:
             _signal.signal(signo, _signal.SIG_DFL)

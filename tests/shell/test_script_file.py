@@ -90,6 +90,13 @@ def test_an_error_is_told_each_time_where_it_is_reached(aish: Aish) -> None:
     assert first.status == again.status == 2
 
 
+def test_all_errors_are_told_where_nothing_is_run(aish: Aish) -> None:
+    (aish.folder / "s").write_text(PADDING + "echo before\nif )\necho between\n; done\n")
+    first, again = run(aish, "-n", "s")[0], run(aish, "-n", "s")[0]
+    assert first.err == again.err
+    assert len([line for line in first.err.splitlines() if line.startswith("s:")]) == 2
+
+
 def test_what_a_script_adds_to_itself_is_run(aish: Aish) -> None:
     """As in other shells; also when its tree is kept, which knows where the text ended."""
     (aish.folder / "s").write_text(PADDING + 'echo one\n[ $1 = no ] || echo "echo two" >> s\n')
