@@ -230,6 +230,8 @@ class Prompt:
         self.editor = self._editor_on(self._is_paper or not shows)
         if isinstance(self.session.app.renderer, Typewriter):
             self.session.app.renderer.silent = not shows
+        elif isinstance(self.session.app.renderer, DrawnOnce):
+            self.session.app.renderer.behind = terminal_marks.PROMPT_ENDS if self.marks else ""
         self.glance.look()
         self.known.renew()
         self.history.renew()
@@ -260,8 +262,11 @@ class Prompt:
         renderer = self.session.app.renderer
         if isinstance(renderer, DrawnOnce) and renderer.has_begun:
             return fragments
-        end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
-        return [("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS), *fragments, end]
+        begin, end = (
+            ("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS),
+            ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS),
+        )
+        return [begin, *fragments, end] if self.session.default_buffer.text else [begin, *fragments]
 
     def _typed_prompt(self, row: int) -> str | None:
         """As it is written; None for the prompt of our own, which changes while it is seen."""

@@ -251,6 +251,18 @@ def test_marks_for_the_terminal(editor: Terminal) -> None:
     assert "\x1b]133;B\x1b\\" in editor.child.before
 
 
+def test_marks_around_the_prompt_of_our_own(editor: Terminal) -> None:
+    """Where it ends (B) was told only when the first key was drawn behind it, and never of a line that came at once."""
+    editor.type("PS1='\\w \\$ '\r")
+    editor.child.expect_exact("\x1b]133;D;0\x1b\\")
+    editor.child.expect_exact("\x1b]133;A\x1b\\")
+    editor.child.expect_exact("\x1b]133;B\x1b\\")
+    assert plain(editor.child.before).endswith(("# ", "$ "))
+    editor.type("echo on''ce\r")
+    editor.child.expect("once\r\n")
+    assert "\x1b]133;B" not in editor.child.before
+
+
 def test_ps1_with_colours_and_escapes(editor: Terminal) -> None:
     editor.run(r"PS1='\[\e[32m\]\W\[\e[0m\] \$? ${y}> '; y=val; cd /usr")
     editor.type("x")
