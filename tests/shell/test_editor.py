@@ -252,7 +252,7 @@ def test_marks_for_the_terminal(editor: Terminal) -> None:
 
 
 def test_marks_around_the_prompt_of_our_own(editor: Terminal) -> None:
-    """Where it ends (B) was told only when the first key was drawn behind it, and never of a line that came at once."""
+    """Where it ends (B) was told when the first key was drawn behind it, and never of a line that came at once."""
     editor.type("PS1='\\w \\$ '\r")
     editor.child.expect_exact("\x1b]133;D;0\x1b\\")
     editor.child.expect_exact("\x1b]133;A\x1b\\")
