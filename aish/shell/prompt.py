@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
-from prompt_toolkit.filters import emacs_insert_mode, emacs_mode, has_focus, vi_navigation_mode
+from prompt_toolkit.filters import Condition, emacs_insert_mode, emacs_mode, has_focus, vi_navigation_mode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
 from prompt_toolkit.shortcuts import CompleteStyle
@@ -189,7 +189,23 @@ class Prompt:
         found.add("escape", "t", filter=here & emacs_insert_mode)(_transpose_words)
         found.add("c-x", "c-e", filter=here & emacs_mode)(_open_editor)
         found.add("v", filter=here & vi_navigation_mode)(_open_editor)
+        old = here & Condition(lambda: self._lines.may_be_old(self.session.default_buffer))
+        for key in ("up", "c-p", "c-r", "c-s"):
+            found.add(key, filter=old)(self._look_back)
+        for key in ("k", "/", "?"):
+            found.add(key, filter=old & vi_navigation_mode)(self._look_back)
         return found
+
+    @property
+    def _lines(self) -> Lines:
+        history = self.session.history
+        assert isinstance(history, Lines)
+        return history
+
+    def _look_back(self, event: KeyPressEvent) -> None:
+        """Before a key that shows lines typed before: those that other shells have run since this prompt came."""
+        self._lines.bring_up(self.session.default_buffer)
+        event.app.key_processor.feed_multiple(event.key_sequence, first=True)
 
     def _edit(self, begin: Document) -> str | Pressed | InEditor | None:
         """The line, or the key that runs a command before it goes on."""

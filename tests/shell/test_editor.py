@@ -100,19 +100,31 @@ def test_unset_histfile_keeps_a_session_out(editor: Terminal) -> None:
     assert "echo hidden" not in [line for line, *_ in database(editor.folder)]
 
 
-def test_lines_of_another_shell_are_found(editor: Terminal, open_editor: Callable[..., Terminal]) -> None:
+@pytest.mark.parametrize("keys", ["\x1b[A", "\x10", "\x12from"])
+def test_lines_of_another_shell_are_found(editor: Terminal, open_editor: Callable[..., Terminal], keys: str) -> None:
+    """Fault: a shell that had its prompt already found them two prompts later."""
     other = open_editor()
+    other.type("x\x7f")  # it edits
     editor.run("echo from''one")
     until(lambda: database(editor.folder), "nothing was written")
+    other.type(keys)
+    other.expect("from")
+    other.type("\r")
+    assert "fromone\r\n" in other.at_prompt()
 
-    def found() -> bool:
-        """The lines of all shells come in between two prompts; between which ones is the companion's business."""
-        other.type("\x12from")
-        other.expect("I-search")
-        other.type("\r")
-        return "fromone\r\n" in other.at_prompt()
 
-    until(found, "the line of the other shell never comes")
+def test_a_stuck_companion_delays_no_arrow(editor: Terminal) -> None:
+    editor.run("echo be''fore")
+    pid = companion(editor)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(0.1)  # others may have typed something
+        editor.type("\x1b[A")
+        editor.expect("be")
+        editor.type("\r")
+        assert "before\r\n" in editor.at_prompt()
+    finally:
+        os.kill(pid, signal.SIGKILL)
 
 
 def test_suggestion_is_taken_with_the_right_arrow(editor: Terminal) -> None:
