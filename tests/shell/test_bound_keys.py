@@ -148,6 +148,23 @@ def test_functions_of_readline(name: str, keys: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ("abc\x12echo\x07!\r", "abc!"),
+        ("abc\x12echo\x12\x07!\r", "abc!"),  # it left the line of the first Ctrl-R
+        ("\x12echo\x12\x12\x13\x07x\r", "x"),
+        ("\x12ls\x12\x07\x12echo\x12\r", "ls -l; echo"),
+        ("a\x1bqb\r", "ab"),  # q was written
+        ("a\x18*b\r", "ab"),
+    ],
+)
+def test_keys_that_nobody_has_bound(keys: str, line: str) -> None:
+    editor = Editor("")
+    editor.typed = ["echo one", "ls -l; echo", "echo two"]
+    assert editor.read(keys) == line
+
+
+@pytest.mark.parametrize(
     ("bound", "keys", "line"),
     [
         ('"\\C-h": kill-whole-line', "ab\x7fc\x08d\r", "d"),
