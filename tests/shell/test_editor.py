@@ -250,6 +250,15 @@ def test_one_thread_at_every_fork(tmp_path: Path, open_editor: Callable[..., Ter
 # -------------------------------------------------------------------------------------------- prompt
 
 
+def test_it_is_seen_as_aish(open_editor: Callable[..., Terminal]) -> None:
+    """Each window of tmux was called python; pgrep found nothing."""
+    editor = open_editor("--norc")
+    process = Path("/proc", str(editor.child.pid))
+    assert (process / "comm").read_text() == "aish\n"
+    assert (process / "cmdline").read_bytes() == b"aish --norc\0"
+    assert f"HOME={editor.folder}\0".encode() in (process / "environ").read_bytes()  # which lies behind the words
+
+
 def test_marks_for_the_terminal(editor: Terminal) -> None:
     editor.run("cd /usr")
     out = editor.run("sh -c 'exit 7'")
