@@ -32,6 +32,7 @@ from aish.shell.editor import SEEN, Editor
 from aish.shell.glance import Glance
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
+from aish.shell.last_change import LastChange
 from aish.shell.leaving import IdleError, idle_s
 from aish.shell.offered import Offered
 from aish.shell.paper import echoes, is_paper
@@ -124,6 +125,7 @@ class Prompt:
         self._is_paper = output is None and is_paper(rt.values.get("TERM", ""))
         self._editors: dict[bool, Editor] = {}
         """On paper, and on a screen."""
+        self._changes: dict[bool, LastChange] = {}
         self.editor = self._editor_on(self._is_paper)
         link.watcher = self._watch
 
@@ -151,6 +153,7 @@ class Prompt:
                 complete_style=CompleteStyle.READLINE_LIKE if on_paper else CompleteStyle.COLUMN,
             )
             app = editor.session.app
+            self._changes[on_paper] = LastChange(app, editor.session.default_buffer)
             app.ttimeoutlen = _ESCAPE_S
             app.terminal_size_polling_interval = None  # a change of size is told by SIGWINCH, once
             drawn_anew = app._on_resize  # noqa: SLF001
@@ -189,12 +192,16 @@ class Prompt:
         found.add("escape", "t", filter=here & emacs_insert_mode)(_transpose_words)
         found.add("c-x", "c-e", filter=here & emacs_mode)(_open_editor)
         found.add("v", filter=here & vi_navigation_mode)(_open_editor)
+        found.add(".", filter=here & vi_navigation_mode)(self._change_again)
         old = here & Condition(lambda: self._lines.may_be_old(self.session.default_buffer))
         for key in ("up", "c-p", "c-r", "c-s"):
             found.add(key, filter=old)(self._look_back)
         for key in ("k", "/", "?"):
             found.add(key, filter=old & vi_navigation_mode)(self._look_back)
         return found
+
+    def _change_again(self, event: KeyPressEvent) -> None:
+        self._changes[self.editor.on_paper].again(event)
 
     @property
     def _lines(self) -> Lines:
@@ -322,6 +329,7 @@ class Prompt:
 
     def _running(self) -> None:
         """The event loop runs: receive answers in it."""
+        self._changes[self.editor.on_paper].begin()
         self._loop = asyncio.get_running_loop()
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())
