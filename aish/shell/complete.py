@@ -167,12 +167,20 @@ def questions(rt: Runtime, wanted: Situation, verbs: Container[str]) -> list[tup
     if wanted.kind == COMMAND and "/" not in written:
         return [("programs", {"path": path, "cwd": cwd})]
     if wanted.kind == FILE and wanted.words and not wanted.quote and not written.startswith(("/", "~", ".", "$")):
-        line = " ".join([*wanted.words, _escaped(written)])
-        asked = [("fish", {"line": line, "path": path, "cwd": cwd})]
+        words = _spelled_out(rt, wanted.words)
+        asked = [("fish", {"line": " ".join([*words, _escaped(written)]), "path": path, "cwd": cwd})]
         if written.startswith("-"):
-            return [*asked, ("options", {"words": wanted.words, "path": path})]
+            return [*asked, ("options", {"words": words, "path": path})]
         return [*asked, _files(written, cwd)]
     return [_files(written, cwd)]
+
+
+def _spelled_out(rt: Runtime, words: list[str]) -> list[str]:
+    """A command with what its alias stands for, where that is words and nothing else."""
+    text = rt.aliases.get(words[0], "")
+    return (
+        [*text.split(), *words[1:]] if text.strip() and not _TO_ESCAPE.intersection(text.replace(" ", "")) else words
+    )
 
 
 def _behind(wanted: Situation) -> str:

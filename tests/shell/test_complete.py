@@ -150,6 +150,24 @@ def test_fish_is_asked_for_the_word_as_it_is_quoted(folder: Path) -> None:
     assert dict(questions(rt, situation("cat no\\ "), []))["fish"]["line"] == "cat no\\ "
 
 
+@pytest.mark.parametrize(
+    ("alias", "line"),
+    [
+        ("git status -s", "git status -s --sh"),
+        ("ls --color=auto", "ls --color=auto --sh"),
+        ("cd x; ls", "a --sh"),
+        ("", "a --sh"),
+        (" ", "a --sh"),
+    ],
+)
+def test_options_behind_an_alias_are_those_of_its_command(folder: Path, alias: str, line: str) -> None:
+    rt = Runtime(NoHost(), {"PATH": os.getcwd(), "PWD": os.getcwd()})
+    rt.aliases["a"] = alias
+    asked = dict(questions(rt, situation("a --sh"), []))
+    assert asked["fish"]["line"] == line
+    assert asked["options"]["words"] == line.split()[:-1]
+
+
 def test_names_are_shown_whole_but_for_the_folder_that_is_written(folder: Path) -> None:
     """Of the branch feature/x, which fish knows, only x was to be seen."""
     for written, word, shown in [
