@@ -24,7 +24,7 @@ from prompt_toolkit.utils import get_cwidth
 from aish.lang import prompts, signals
 from aish.lang.control import Interrupted
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGWINCH, Section
-from aish.shell import terminal_marks
+from aish.shell import search, terminal_marks
 from aish.shell.arrivals import run_traps
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import DrawnOnce
@@ -153,6 +153,7 @@ class Prompt:
                 complete_style=CompleteStyle.READLINE_LIKE if on_paper else CompleteStyle.COLUMN,
             )
             app = editor.session.app
+            search.tell_misses(app.layout)
             self._changes[on_paper] = LastChange(app, editor.session.default_buffer)
             app.ttimeoutlen = _ESCAPE_S
             app.terminal_size_polling_interval = None  # a change of size is told by SIGWINCH, once

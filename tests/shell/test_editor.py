@@ -127,6 +127,17 @@ def test_a_stuck_companion_delays_no_arrow(editor: Terminal) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def test_a_search_that_finds_nothing_says_so(editor: Terminal) -> None:
+    """The line that was there looked as if it had been found."""
+    editor.run("echo so''me")
+    editor.type("\x12me-not")
+    Shown(editor).until("me-not  not found")
+    editor.type("\x7f\x7f\x7f\x7f")
+    editor.expect("echo")
+    editor.type("\r")
+    assert "some\r\n" in editor.at_prompt()
+
+
 def test_suggestion_is_taken_with_the_right_arrow(editor: Terminal) -> None:
     editor.run("echo sug''gested words")
     until(lambda: database(editor.folder), "nothing was written")
