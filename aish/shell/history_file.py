@@ -22,6 +22,9 @@ OLD_NAME = "history"
 MOST_LINES = 100_000
 LONGEST_BYTES = 64 << 10
 _LOCKED_S = 2.0
+"""So long may it be locked when it is opened,"""
+_BUSY_MS = 250
+"""and later: others wait for answers meanwhile, and what is not written is told again."""
 _VERSION = 1
 
 _SCHEMA = """
@@ -72,6 +75,7 @@ class HistoryFile:
                         db.execute(statement)
                     db.execute(f"PRAGMA user_version={_VERSION}")
                 db.execute("SELECT id, line FROM commands ORDER BY id DESC LIMIT 1").fetchone()
+            db.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
         except BaseException:
             db.close()
             raise

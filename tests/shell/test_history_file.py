@@ -56,7 +56,7 @@ def test_two_shells_share_it(tmp_path: Path) -> None:
 
 def test_while_it_is_locked_nothing_is_taken_for_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a line whose begin is told again must come behind it, or its status is lost."""
-    monkeypatch.setattr("aish.shell.history_file._LOCKED_S", 0.05)
+    monkeypatch.setattr("aish.shell.history_file._BUSY_MS", 50)
     history = HistoryFile(str(tmp_path))
     other = sqlite3.connect(history.path, isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
