@@ -74,18 +74,18 @@ def situation(line: str, *, posix: bool = False) -> Situation:
             raw = probe[start : end - 1]
             variable = _leading(raw)
             if kind == scanner.REDIRECT:
-                return Situation(FILE, _unquoted(raw), start, "", [], variable=variable)
+                return Situation(FILE, unquoted(raw), start, "", [], variable=variable)
             kind = COMMAND if kind == scanner.COMMAND else FILE
             if kind == FILE and words[-1:] == ["aish"] and "/" not in raw:
                 kind = VERB
-            return Situation(kind, _unquoted(raw), start, "", words, variable=variable)
+            return Situation(kind, unquoted(raw), start, "", words, variable=variable)
     for opener, start in _open(probe, script):
         if opener in ("'", '"'):
             begun = line[start + 1 :]
             variable = _leading(begun) if opener == '"' else ""
             return Situation(FILE, begun, start + 1, opener, words, variable=variable)
     begin = line.rfind(" ") + 1
-    return Situation(FILE, _unquoted(line[begin:]), begin, "", words)
+    return Situation(FILE, unquoted(line[begin:]), begin, "", words)
 
 
 def _leading(raw: str) -> str:
@@ -123,7 +123,7 @@ def _variable(line: str, *, posix: bool) -> Situation | None:
     return Situation(VARIABLE, line[begin:], begin, "", [], closes)
 
 
-def _unquoted(raw: str) -> str:
+def unquoted(raw: str) -> str:
     """The text of a word that is being typed, as far as it can be told."""
     found: list[str] = []
     chars = iter(raw)
@@ -185,7 +185,7 @@ def _spelled_out(rt: Runtime, words: list[str]) -> list[str]:
 
 def _behind(wanted: Situation) -> str:
     """What is written behind the variable."""
-    return wanted.written[len(_unquoted(wanted.variable)) :]
+    return wanted.written[len(unquoted(wanted.variable)) :]
 
 
 def _files(written: str, cwd: str) -> tuple[str, dict[str, object]]:
@@ -204,7 +204,7 @@ def candidates(
         jobs = rt.jobs.jobs.values()
         return _fitting(written, [(f"%{one.number}", f"{one.describe()}: {one.text}") for one in jobs])
     value = (wanted.variable and rt.vars.get(_name_of(wanted.variable))) or ""
-    written_so = _unquoted(wanted.variable)
+    written_so = unquoted(wanted.variable)
     files = [(written_so + path[len(value) :], "") for path in _words(answers.get("files"))]
     if wanted.kind == VERB:
         return _fitting(written, [(verb, "") for verb in verbs]) or sorted(files)
@@ -304,7 +304,7 @@ def written_as(word: str, wanted: Situation) -> str:
     if wanted.kind == VARIABLE:
         return word
     if wanted.variable:
-        rest = word[len(_unquoted(wanted.variable)) :]
+        rest = word[len(unquoted(wanted.variable)) :]
         return wanted.variable + written_as(rest, Situation(FILE, "", 0, wanted.quote, []))
     if wanted.quote == "'":
         return word.replace("'", "'\\''")

@@ -405,6 +405,12 @@ def test_unknown_command_is_red_and_a_path_is_underlined(editor: Terminal) -> No
     shown.until_drawn("absent", underscore=False)
     editor.type("\x01\x0bcat present")
     shown.until_drawn("cat", fg="green")
+    (editor.folder / "it is").write_text("")  # quoted, it was taken for a text alone
+    editor.type("\x01\x0bcat 'it is' it\\ is \"it is\" 'it isnt' '~'")
+    for written in ("'it is'", "it\\ is", '"it is"'):
+        shown.until_drawn(written, underscore=True)
+    shown.until_drawn("'it isnt'", underscore=False)
+    shown.until_drawn("'~'", underscore=False)
 
 
 def test_abbreviation_is_replaced_in_the_place_of_a_command_only(editor: Terminal) -> None:
