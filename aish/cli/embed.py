@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 
-from aish.agents.agent import DEFAULT_MODEL
 from aish.tensor import embed
 
 
 def main(argv: list[str]) -> int:
-    if "OPENAI_BASE_URL" not in os.environ and not {"-h", "--help"} & set(argv):
-        from aish.agents.stub import ensure_model
-        from aish.cli.env import variables
+    return embed.embed_main(argv, None if "OPENAI_BASE_URL" in os.environ else _find_gateway)
 
-        ensure_model(os.environ.get("AISH_EMBED_MODEL", DEFAULT_MODEL))
-        os.environ.update(variables())
-    return embed.embed_main(argv)
+
+def _find_gateway(model: str) -> None:
+    """The words are right: have the model that they ask for."""
+    from aish.agents.stub import ensure_model
+    from aish.cli.env import variables
+
+    ensure_model(model)
+    os.environ.update(variables())

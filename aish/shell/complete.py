@@ -34,17 +34,26 @@ class Situation:
 
     `words` are those before it, from the command on; none in a redirection. `quote` is the quote character that is
     open, '' without one. `closes` must follow a word that is complete before a blank ends it; None: no blank does.
+    `variable` is how the word begins in the line where that is a variable with a path behind it, which stays.
     """
 
-    __slots__ = ("closes", "kind", "quote", "start", "words", "written")
+    __slots__ = ("closes", "kind", "quote", "start", "variable", "words", "written")
 
     def __init__(
-        self, kind: str, written: str, start: int, quote_: str, words: list[str], closes: str | None = ""
+        self,
+        kind: str,
+        written: str,
+        start: int,
+        quote_: str,
+        words: list[str],
+        closes: str | None = "",
+        variable: str = "",
     ) -> None:
         self.kind = kind
         self.written = written
         self.start = start
         self.quote = quote_
+        self.variable = variable
         self.words = words
         self.closes = quote_ or closes
 
@@ -63,17 +72,32 @@ def situation(line: str, *, posix: bool = False) -> Situation:
     for start, end, kind in reversed(script.marks):
         if end == len(probe) and kind in _KINDS:
             raw = probe[start : end - 1]
+            variable = _leading(raw)
             if kind == scanner.REDIRECT:
-                return Situation(FILE, _unquoted(raw), start, "", [])
+                return Situation(FILE, unquoted(raw), start, "", [], variable=variable)
             kind = COMMAND if kind == scanner.COMMAND else FILE
             if kind == FILE and words[-1:] == ["aish"] and "/" not in raw:
                 kind = VERB
-            return Situation(kind, _unquoted(raw), start, "", words)
+            return Situation(kind, unquoted(raw), start, "", words, variable=variable)
     for opener, start in _open(probe, script):
         if opener in ("'", '"'):
-            return Situation(FILE, line[start + 1 :], start + 1, opener, words)
+            begun = line[start + 1 :]
+            variable = _leading(begun) if opener == '"' else ""
+            return Situation(FILE, begun, start + 1, opener, words, variable=variable)
     begin = line.rfind(" ") + 1
-    return Situation(FILE, _unquoted(line[begin:]), begin, "", words)
+    return Situation(FILE, unquoted(line[begin:]), begin, "", words)
+
+
+def _leading(raw: str) -> str:
+    """`$NAME`, `${NAME}` or one of them in double quotes, where a path follows it; '' for other words."""
+    found = raw.partition("/")[0] if "/" in raw else ""
+    bare = found[1:-1] if len(found) > 2 and found[0] == found[-1] == '"' else found
+    return found if bare[:1] == "$" and _name_of(found).isidentifier() and found.isascii() else ""
+
+
+def _name_of(variable: str) -> str:
+    name = variable.strip('"')[1:]
+    return name[1:-1] if name[:1] == "{" and name[-1:] == "}" else name
 
 
 def _open(text: str, script: Script) -> list[tuple[str, int]]:
@@ -99,7 +123,7 @@ def _variable(line: str, *, posix: bool) -> Situation | None:
     return Situation(VARIABLE, line[begin:], begin, "", [], closes)
 
 
-def _unquoted(raw: str) -> str:
+def unquoted(raw: str) -> str:
     """The text of a word that is being typed, as far as it can be told."""
     found: list[str] = []
     chars = iter(raw)
@@ -129,6 +153,9 @@ def questions(rt: Runtime, wanted: Situation, verbs: Container[str]) -> list[tup
         return []
     if wanted.kind == VERB:
         return [_files(written, cwd)]
+    if wanted.variable:
+        value = rt.vars.get(_name_of(wanted.variable))
+        return [_files(value + _behind(wanted), cwd)] if value else []
     words = verb_words(rt, wanted, verbs)
     if words:
         asked: list[tuple[str, dict[str, object]]] = [("after", {"words": words, "written": written, "cwd": cwd})]
@@ -140,12 +167,25 @@ def questions(rt: Runtime, wanted: Situation, verbs: Container[str]) -> list[tup
     if wanted.kind == COMMAND and "/" not in written:
         return [("programs", {"path": path, "cwd": cwd})]
     if wanted.kind == FILE and wanted.words and not wanted.quote and not written.startswith(("/", "~", ".", "$")):
-        line = " ".join([*wanted.words, written])
-        asked = [("fish", {"line": line, "path": path, "cwd": cwd})]
+        words = _spelled_out(rt, wanted.words)
+        asked = [("fish", {"line": " ".join([*words, _escaped(written)]), "path": path, "cwd": cwd})]
         if written.startswith("-"):
-            return [*asked, ("options", {"words": wanted.words, "path": path})]
+            return [*asked, ("options", {"words": words, "path": path})]
         return [*asked, _files(written, cwd)]
     return [_files(written, cwd)]
+
+
+def _spelled_out(rt: Runtime, words: list[str]) -> list[str]:
+    """A command with what its alias stands for, where that is words and nothing else."""
+    text = rt.aliases.get(words[0], "")
+    return (
+        [*text.split(), *words[1:]] if text.strip() and not _TO_ESCAPE.intersection(text.replace(" ", "")) else words
+    )
+
+
+def _behind(wanted: Situation) -> str:
+    """What is written behind the variable."""
+    return wanted.written[len(unquoted(wanted.variable)) :]
 
 
 def _files(written: str, cwd: str) -> tuple[str, dict[str, object]]:
@@ -163,7 +203,9 @@ def candidates(
     if _job_wanted(wanted):
         jobs = rt.jobs.jobs.values()
         return _fitting(written, [(f"%{one.number}", f"{one.describe()}: {one.text}") for one in jobs])
-    files = [(path, "") for path in _words(answers.get("files"))]
+    value = (wanted.variable and rt.vars.get(_name_of(wanted.variable))) or ""
+    written_so = unquoted(wanted.variable)
+    files = [(written_so + path[len(value) :], "") for path in _words(answers.get("files"))]
     if wanted.kind == VERB:
         return _fitting(written, [(verb, "") for verb in verbs]) or sorted(files)
     after = answers.get("after")
@@ -181,7 +223,8 @@ def candidates(
         found = [(name, "") for name in _words(answers.get("programs")) if name not in own]
         return _fitting(written, [*own.items(), *found])
     if wanted.kind == COMMAND:
-        files = [(path, "") for path, _ in files if path.endswith("/") or os.access(_home(path), os.X_OK)]
+        places = [(path, value + path[len(written_so) :]) for path, _ in files]
+        files = [(path, "") for path, place in places if path[-1] == "/" or os.access(_home(place), os.X_OK)]
     return sorted(files)
 
 
@@ -233,9 +276,10 @@ def files(written: str) -> list[str]:
 
         return [f"~{user.pw_name}/" for user in pwd.getpwall() if user.pw_name.startswith(written[1:])]
     folder, slash, prefix = written.rpartition("/")
+    parent = [written + "/"] if prefix == ".." else []
     try:
         with os.scandir(_home(folder + slash) or ".") as entries:
-            return [
+            return parent + [
                 folder + slash + entry.name + "/" * _is_folder(entry)
                 for entry in entries
                 if entry.name.startswith(prefix) and (prefix[:1] == "." or entry.name[0] != ".")
@@ -259,6 +303,9 @@ def written_as(word: str, wanted: Situation) -> str:
     """How `word` is put into the line: escaped, or inside the quotes that are open."""
     if wanted.kind == VARIABLE:
         return word
+    if wanted.variable:
+        rest = word[len(unquoted(wanted.variable)) :]
+        return wanted.variable + written_as(rest, Situation(FILE, "", 0, wanted.quote, []))
     if wanted.quote == "'":
         return word.replace("'", "'\\''")
     if wanted.quote == '"':
@@ -266,5 +313,8 @@ def written_as(word: str, wanted: Situation) -> str:
     if not word.isprintable():
         return quote(word)
     tilde = word.startswith("~")
-    body = word[1:] if tilde else word
-    return "~" * tilde + "".join(["\\" + char if char in _TO_ESCAPE else char for char in body])
+    return "~" * tilde + _escaped(word[1:] if tilde else word)
+
+
+def _escaped(text: str) -> str:
+    return "".join(["\\" + char if char in _TO_ESCAPE else char for char in text])

@@ -80,7 +80,7 @@ class ShellCompleter(Completer):
             return None
         words = [word + "/" * (found.names_files and _is_folder(word)) for word in found.words]
         ready = [written_as(word, wanted) if found.names_files else word for word in words]
-        return _offers(ready, words, found.start - len(before), " " if found.ends else "")
+        return _offers(ready, words, found.start - len(before), before[found.start :], " " if found.ends else "")
 
     def _begin(self, wanted: Situation) -> tuple[dict[str, object], set[str]]:
         """Ask all questions; the answers as they come, and what is still missing."""
@@ -114,9 +114,8 @@ class ShellCompleter(Completer):
         found = candidates(self.rt, wanted, self.verbs, answers)
         ready = [written_as(word, wanted) for word, _ in found]
         start = wanted.start - document.cursor_position
-        return _offers(
-            ready, [word for word, _ in found], start, _end(document, wanted), [about for _, about in found]
-        )
+        words, about = [word for word, _ in found], [about for _, about in found]
+        return _offers(ready, words, start, wanted.written, _end(document, wanted), about)
 
 
 def _end(document: Document, wanted: Situation) -> str:
@@ -127,16 +126,18 @@ def _end(document: Document, wanted: Situation) -> str:
 
 
 def _offers(
-    ready: list[str], words: list[str], start: int, end: str, about: list[str] | None = None
+    ready: list[str], words: list[str], start: int, written: str, end: str, about: list[str] | None = None
 ) -> list[Completion]:
-    """`ready` for the line, `words` to be shown. `end` follows one that is alone, and not a folder."""
+    """`ready` for the line, `words` to be shown without the folder that is written. `end` follows one that is alone,
+    and not a folder."""
+    folder = written[: written.rfind("/") + 1]
     if len(ready) == 1 and not ready[0].endswith(("/", "=", " ")):
         ready = [ready[0] + end]
     return [
         Completion(
             text,
             start_position=start,
-            display=word.rstrip("/ ").rpartition("/")[2] + "/" * word.endswith("/"),
+            display=word.removeprefix(folder).rstrip(" ") or word,
             display_meta=about[i] if about else "",
         )
         for i, (text, word) in enumerate(zip(ready, words, strict=True))

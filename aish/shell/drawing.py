@@ -62,9 +62,12 @@ class DrawnOnce(Renderer):
 
     prompts: Callable[[int], str | None]
     has_begun = False
-    """Whether the prompt is there as it was to be written."""
+    """Whether the prompt is there."""
     at_once = 0
     """So many rows were typed faster than they could be drawn. They have no colours."""
+    behind = ""
+    """What the terminal is told behind a prompt that was drawn: prompt_toolkit says nothing of a place where nothing
+    stands yet."""
     _shown: str | None = None
     """The text that is to be seen; None where that is not a line and nothing else."""
 
@@ -72,7 +75,12 @@ class DrawnOnce(Renderer):
         """Draw what has changed."""
         if self._last_screen is None or not app.is_done:
             if not self._is_written(app, layout):
+                begins = self._last_screen is None
                 super().render(app, layout, is_done)
+                if begins and _line(layout) == "":
+                    self.output.write_raw(self.behind)
+                    self.output.flush()
+                self.has_begun = True
             self._shown = _line(layout)
             return
         if not is_done:

@@ -27,10 +27,15 @@ def spans(text: str, *, posix: bool = False, judge: Judge | None = None) -> list
     """
     script = parse(text, posix=posix)
     painted = [""] * len(text)
+    paths: list[tuple[int, int]] = []
     for start, end, kind in sorted(script.marks, key=lambda mark: (mark[0] - mark[1], _WEIGHT[mark[2]])):
         if judge is not None:
             kind = judge(kind, text[start:end])
+            if kind == PATH:
+                paths.append((start, min(end, len(text))))
         painted[start:end] = [kind] * (min(end, len(text)) - start)
+    for start, end in paths:  # over the strings that they are made of
+        painted[start:end] = [PATH] * (end - start)
     for error in script.errors:
         if not error.incomplete and error.end < len(text):
             painted[error.start : error.end] = [ERROR] * (error.end - error.start)

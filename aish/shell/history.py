@@ -23,6 +23,9 @@ LOADED = 10_000
 """Lines of the file that a shell starts with, where HISTSIZE does not say otherwise."""
 _LOADED_WITHIN_S = 0.5
 _SAVED_WITHIN_S = 0.3
+_RENEWED_WITHIN_S = 0.1
+_FRESH_S = 0.02
+"""A key that is taken again behind the look comes sooner."""
 
 
 class _Line:
@@ -61,6 +64,10 @@ class History:
         """Each line once, newest first, of all shells: for the keys. It is renewed between two prompts."""
         self.known = False
         """Whether the file's lines have come, or will not."""
+        self.renewals = 0
+        """How often lines of others have come into `unique`."""
+        self._asked_s = 0.0
+        self._waiting = False
         if "HISTFILE" not in rt.values:
             rt.vars.set("HISTFILE", self._path)
         self._text = not os.isatty(0) and self.on_disk and self._names_text()
@@ -228,7 +235,20 @@ class History:
     def renew(self) -> None:
         """Have the lines of all shells looked up, for the next prompt."""
         if self.on_disk:
+            self._asked_s, self._waiting = time.monotonic(), True
             self.link.begin("history_unique", 5.0, self._renewed, most=LOADED // 2)
+
+    def may_be_old(self) -> bool:
+        """Whether another shell has had the time to write since `unique` was looked up."""
+        return self.on_disk and (self._waiting or time.monotonic() - self._asked_s > _FRESH_S)
+
+    def look_again(self) -> None:
+        """Have `unique` looked up while a line is edited; that gets a moment."""
+        if not self._waiting:
+            self.renew()
+        self._asked_s = time.monotonic()
+        self.link.wait(lambda: not self._waiting, _RENEWED_WITHIN_S)
+        self._waiting = False  # who is late comes in before the next prompt
 
     # ------------------------------------------------------------------------------------------ parts
 
@@ -254,8 +274,9 @@ class History:
         self._loaded = [(number, line, when) for number, (line, when) in enumerate(before, 1)]
 
     def _renewed(self, found: object) -> None:
-        self.known = True
+        self.known, self._waiting = True, False
         if isinstance(found, list):
+            self.renewals += 1
             own = [line.text for line in reversed(self._lines)]
             secret = [line for line in dict.fromkeys(own) if line not in set(found)]
             self.unique = [*secret, *found]

@@ -22,6 +22,9 @@ OLD_NAME = "history"
 MOST_LINES = 100_000
 LONGEST_BYTES = 64 << 10
 _LOCKED_S = 2.0
+"""So long may it be locked when it is opened,"""
+_BUSY_MS = 250
+"""and later: others wait for answers meanwhile, and what is not written is told again."""
 _VERSION = 1
 
 _SCHEMA = """
@@ -48,6 +51,8 @@ class HistoryFile:
         self.notice = ""
         """What the person should know: that a damaged file was moved aside."""
         self._seen: int | None = None
+        self._unwritten: set[str] = set()
+        """Keys of lines for which the file was locked for too long."""
         try:
             self._db = self._open()
         except sqlite3.DatabaseError as error:
@@ -70,6 +75,7 @@ class HistoryFile:
                         db.execute(statement)
                     db.execute(f"PRAGMA user_version={_VERSION}")
                 db.execute("SELECT id, line FROM commands ORDER BY id DESC LIMIT 1").fetchone()
+            db.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
         except BaseException:
             db.close()
             raise
@@ -100,7 +106,9 @@ class HistoryFile:
 
     def begin(self, key: str, line: str, cwd: str, began_s: float, host: str, session: str) -> None:
         """A line is about to run. Said twice, it is written once."""
+        self._unwritten.add(key)
         self._insert(key, line, cwd, began_s, host, session)
+        self._unwritten.discard(key)
         first, last = self._db.execute("SELECT MIN(id), MAX(id) FROM commands").fetchone()
         if first is not None and last - first >= MOST_LINES:
             self._db.execute("DELETE FROM commands WHERE id <= ?", (last - MOST_LINES,))
@@ -116,7 +124,9 @@ class HistoryFile:
             )
 
     def end(self, key: str, status: int, duration_s: float) -> None:
-        """It has ended."""
+        """It has ended. Raises LookupError where its begin could not be written yet: both are told again."""
+        if key in self._unwritten:
+            raise LookupError(key)
         self._db.execute("UPDATE commands SET status=?, duration_s=? WHERE key=?", (status, duration_s, key))
 
     def forget(self, lines: Iterable[str]) -> None:

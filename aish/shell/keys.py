@@ -10,16 +10,15 @@ from prompt_toolkit.filters import (
     Condition,
     emacs_insert_mode,
     has_focus,
-    is_searching,
     vi_insert_mode,
-    vi_mode,
     vi_navigation_mode,
 )
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.bindings.named_commands import get_by_name
 from prompt_toolkit.key_binding.vi_state import InputMode
-from prompt_toolkit.search import accept_search, stop_search
+from prompt_toolkit.keys import Keys
 
+from aish.shell import search
 from aish.shell.complete import COMMAND, situation
 from aish.shell.continuation import goes_on
 
@@ -33,24 +32,6 @@ if TYPE_CHECKING:
 
     Press = Callable[[KeyPressEvent], None]
 
-_EDITING_KEYS = (
-    "c-a",
-    "c-e",
-    "c-b",
-    "c-f",
-    "c-d",
-    "c-k",
-    "c-t",
-    "c-y",
-    "left",
-    "right",
-    "home",
-    "end",
-    "delete",
-    "tab",
-)
-"""In a search."""
-
 
 def bindings(rt: Runtime) -> KeyBindings:
     """Ours; they come before prompt_toolkit's."""
@@ -59,35 +40,7 @@ def bindings(rt: Runtime) -> KeyBindings:
 
     found.add("enter", filter=has_focus(DEFAULT_BUFFER))(accept_line(rt))
 
-    @found.add("enter", filter=is_searching)
-    def _(event: KeyPressEvent) -> None:
-        """Ctrl-R: run what was found, as readline does."""
-        accept_search()
-        get_app().current_buffer.validate_and_handle()
-
-    @found.add("c-j", filter=is_searching)
-    def _(event: KeyPressEvent) -> None:
-        """Ctrl-J ends the search, and leaves the line to be edited."""
-        accept_search()
-
-    @found.add("enter", filter=is_searching & vi_mode)
-    def _(event: KeyPressEvent) -> None:
-        """vi's / and ?: the line is found, and not run yet."""
-        accept_search()
-
-    def leave_search(event: KeyPressEvent) -> None:
-        """Keys that edit end the search: what was found is edited."""
-        accept_search()
-        event.app.key_processor.feed_multiple(event.key_sequence, first=True)
-
-    for key in _EDITING_KEYS:
-        found.add(key, filter=is_searching & ~vi_mode)(leave_search)
-
-    @found.add("<sigint>", filter=is_searching)
-    def _(event: KeyPressEvent) -> None:
-        """Ctrl-C ends the search and drops the line."""
-        stop_search()
-        event.app.exit(exception=KeyboardInterrupt(), style="class:aborting")
+    search.add_keys(found)
 
     @found.add(" ", filter=editing)
     def _(event: KeyPressEvent) -> None:
@@ -113,6 +66,13 @@ def bindings(rt: Runtime) -> KeyBindings:
 
     found.add("c-v", filter=editing)(get_by_name("quoted-insert"))
     found.add("escape", "_", filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)(get_by_name("yank-last-arg"))
+
+    for prefix in ("escape", "c-x"):
+
+        @found.add(prefix, Keys.Any, filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)
+        def _(event: KeyPressEvent) -> None:
+            """Keys that do nothing together: the second one alone would be written."""
+            event.app.output.bell()
 
     @found.add("escape", "enter", filter=has_focus(DEFAULT_BUFFER) & emacs_insert_mode)
     def _(event: KeyPressEvent) -> None:

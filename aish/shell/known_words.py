@@ -6,6 +6,7 @@ import time
 
 from aish.lang import scanner
 from aish.lang.builtins import TOPIC_OF
+from aish.shell.complete import unquoted
 from aish.shell.highlight import PATH, UNKNOWN
 
 TYPE_CHECKING = False
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 _PROGRAMS_S = 10.0
 _WITHIN_S = 3.0
 _MOST_PATHS = 500
-_SPECIAL = frozenset("$`'\"\\*?[]{}()<>|&;\n")
+_SPECIAL = frozenset("$`*?[]{}()<>|&;\n")
+_QUOTES = frozenset("'\"\\")
 
 
 class KnownWords:
@@ -51,6 +53,11 @@ class KnownWords:
         """The colour of a word: what the parser says, or better."""
         if not text or _SPECIAL.intersection(text):
             return kind
+        if _QUOTES.intersection(text):
+            if kind not in (scanner.ARGUMENT, scanner.REDIRECT) or text[:2] in ("'~", '"~', "\\~"):
+                return kind
+            text = unquoted(text)
+            return PATH if text[:1] not in ("", "-") and self._there(text) else kind
         if kind == scanner.COMMAND:
             if "/" in text:
                 return UNKNOWN if self._there(text) is False else kind

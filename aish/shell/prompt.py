@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.document import Document
 from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
-from prompt_toolkit.filters import emacs_insert_mode, emacs_mode, has_focus, vi_navigation_mode
+from prompt_toolkit.filters import Condition, emacs_insert_mode, emacs_mode, has_focus, vi_navigation_mode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
 from prompt_toolkit.shortcuts import CompleteStyle
@@ -24,7 +24,7 @@ from prompt_toolkit.utils import get_cwidth
 from aish.lang import prompts, signals
 from aish.lang.control import Interrupted
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGWINCH, Section
-from aish.shell import terminal_marks
+from aish.shell import search, terminal_marks
 from aish.shell.arrivals import run_traps
 from aish.shell.completer import ShellCompleter
 from aish.shell.drawing import DrawnOnce
@@ -32,6 +32,7 @@ from aish.shell.editor import SEEN, Editor
 from aish.shell.glance import Glance
 from aish.shell.keys import bindings
 from aish.shell.known_words import KnownWords
+from aish.shell.last_change import LastChange
 from aish.shell.leaving import IdleError, idle_s
 from aish.shell.offered import Offered
 from aish.shell.paper import echoes, is_paper
@@ -124,6 +125,7 @@ class Prompt:
         self._is_paper = output is None and is_paper(rt.values.get("TERM", ""))
         self._editors: dict[bool, Editor] = {}
         """On paper, and on a screen."""
+        self._changes: dict[bool, LastChange] = {}
         self.editor = self._editor_on(self._is_paper)
         link.watcher = self._watch
 
@@ -151,6 +153,8 @@ class Prompt:
                 complete_style=CompleteStyle.READLINE_LIKE if on_paper else CompleteStyle.COLUMN,
             )
             app = editor.session.app
+            search.tell_misses(app.layout)
+            self._changes[on_paper] = LastChange(app, editor.session.default_buffer)
             app.ttimeoutlen = _ESCAPE_S
             app.terminal_size_polling_interval = None  # a change of size is told by SIGWINCH, once
             drawn_anew = app._on_resize  # noqa: SLF001
@@ -189,7 +193,27 @@ class Prompt:
         found.add("escape", "t", filter=here & emacs_insert_mode)(_transpose_words)
         found.add("c-x", "c-e", filter=here & emacs_mode)(_open_editor)
         found.add("v", filter=here & vi_navigation_mode)(_open_editor)
+        found.add(".", filter=here & vi_navigation_mode)(self._change_again)
+        old = here & Condition(lambda: self._lines.may_be_old(self.session.default_buffer))
+        for key in ("up", "c-p", "c-r", "c-s"):
+            found.add(key, filter=old)(self._look_back)
+        for key in ("k", "/", "?"):
+            found.add(key, filter=old & vi_navigation_mode)(self._look_back)
         return found
+
+    def _change_again(self, event: KeyPressEvent) -> None:
+        self._changes[self.editor.on_paper].again(event)
+
+    @property
+    def _lines(self) -> Lines:
+        history = self.session.history
+        assert isinstance(history, Lines)
+        return history
+
+    def _look_back(self, event: KeyPressEvent) -> None:
+        """Before a key that shows lines typed before: those that other shells have run since this prompt came."""
+        self._lines.bring_up(self.session.default_buffer)
+        event.app.key_processor.feed_multiple(event.key_sequence, first=True)
 
     def _edit(self, begin: Document) -> str | Pressed | InEditor | None:
         """The line, or the key that runs a command before it goes on."""
@@ -230,6 +254,8 @@ class Prompt:
         self.editor = self._editor_on(self._is_paper or not shows)
         if isinstance(self.session.app.renderer, Typewriter):
             self.session.app.renderer.silent = not shows
+        elif isinstance(self.session.app.renderer, DrawnOnce):
+            self.session.app.renderer.behind = terminal_marks.PROMPT_ENDS if self.marks else ""
         self.glance.look()
         self.known.renew()
         self.history.renew()
@@ -260,8 +286,11 @@ class Prompt:
         renderer = self.session.app.renderer
         if isinstance(renderer, DrawnOnce) and renderer.has_begun:
             return fragments
-        end = ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS)
-        return [("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS), *fragments, end]
+        begin, end = (
+            ("[ZeroWidthEscape]", terminal_marks.PROMPT_BEGINS),
+            ("[ZeroWidthEscape]", terminal_marks.PROMPT_ENDS),
+        )
+        return [begin, *fragments, end] if self.session.default_buffer.text else [begin, *fragments]
 
     def _typed_prompt(self, row: int) -> str | None:
         """As it is written; None for the prompt of our own, which changes while it is seen."""
@@ -301,6 +330,7 @@ class Prompt:
 
     def _running(self) -> None:
         """The event loop runs: receive answers in it."""
+        self._changes[self.editor.on_paper].begin()
         self._loop = asyncio.get_running_loop()
         self.glance.changed, self.known.changed = get_app().invalidate, self._paint_anew
         self._watch(self.link.fileno())

@@ -28,12 +28,31 @@ class Lines(ToolkitHistory):
     def __init__(self, history: History) -> None:
         super().__init__()
         self._history = history
+        self._taken = 0
+        """The renewal of the history that the keys have."""
+
+    def may_be_old(self, buffer: Buffer) -> bool:
+        """Whether a key that is about to leave the line for older ones might miss those that others have typed."""
+        at_the_newest = buffer.working_index == len(buffer._working_lines) - 1  # noqa: SLF001
+        return at_the_newest and buffer.complete_state is None and self._history.may_be_old()
+
+    def bring_up(self, buffer: Buffer) -> None:
+        """Look for them, and put them behind the line that is typed."""
+        self._history.look_again()
+        if self._history.renewals != self._taken:
+            self._taken = self._history.renewals
+            lines = buffer._working_lines  # noqa: SLF001  it would load them for a new line only
+            typed = lines[-1]
+            lines.clear()
+            lines.extend([*reversed(self._history.unique), typed])
+            buffer.working_index = len(lines) - 1
 
     async def load(self) -> AsyncGenerator[str, None]:
         """Newest first. The keyboard waits a moment for the first ones, so that the first key may be an arrow."""
         self._history.link.wait(lambda: self._history.known, _FIRST_LINES_S)
         while not self._history.known:
             await asyncio.sleep(0.02)
+        self._taken = self._history.renewals
         for line in list(self._history.unique):
             yield line
 

@@ -59,6 +59,7 @@ def source_file(rt: Runtime, path: str) -> None:
         rt.error_line(f"aish: {path}: {error.strerror}")
         return
     rt.returns += 1
+    rt.calls += 1  # so errors are told with their places: nobody has typed what is in it
     rt.frames.append(("source", path, rt.at))
     before, rt.exits = rt.exits, False
     rt.moments_changed()
@@ -74,6 +75,7 @@ def source_file(rt: Runtime, path: str) -> None:
         rt.error_line(f"aish: {path}: interrupted")
     finally:
         rt.returns -= 1
+        rt.calls -= 1
         rt.frames.pop()
         rt.exits |= before
         rt.moments_changed()

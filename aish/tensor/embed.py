@@ -18,7 +18,7 @@ from aish.tensor.texts import Text, read_texts
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -51,17 +51,20 @@ examples:
   printf 'one\\ntwo\\n' | embed --model nomic-embed | jq .label"""
 
 
-def embed_main(argv: list[str]) -> int:
-    """Run `embed argv...`; the exit status. Errors are told on stderr."""
-    return guard("embed", run, argv)
+def embed_main(argv: list[str], before: Callable[[str], None] | None = None) -> int:
+    """Run `embed argv...`; the exit status. Errors are told on stderr. `before` is called with the model that is to
+    be asked."""
+    return guard("embed", lambda words: run(words, before), argv)
 
 
 main = embed_main  # the name under which `aish VERB` looks for it
 
 
-def run(argv: list[str]) -> int:
+def run(argv: list[str], before: Callable[[str], None] | None = None) -> int:
     """`argv`: the words after `embed`. Raises TensorError."""
     options = _parse(argv)
+    if before is not None:
+        before(options.model)
     vectors = _vectors(options)
     if options.output:
         if ENV_OUT in os.environ:

@@ -23,6 +23,15 @@ def test_a_verb_mistyped_is_not_just_a_missing_file(home: Home) -> None:
     assert (done.returncode, "`aish --help`" in done.stderr) == (127, True)
 
 
+def test_embed_reads_its_words_before_it_fetches_a_model(home: Home) -> None:
+    """98 MB were fetched, and then the option was unknown; and for another model than the one that was named."""
+    done = home.aish("embed", "--nosuch")
+    assert (done.returncode, "unrecognized arguments: --nosuch" in done.stderr) == (2, True)
+    assert "fetching" not in done.stderr
+    done = home.aish("embed", "--model", "another", "/no/such/file")
+    assert "fetching" not in done.stderr
+
+
 def test_a_program_that_cannot_be_run_is_told_by_spawn_run_wait_and_ps(home: Home) -> None:
     """`run` said that nobody can tell its exit status; ps said 'exit unknown: start'."""
     for verb in ("spawn", "run"):

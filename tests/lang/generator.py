@@ -116,6 +116,10 @@ class Flow:
     def simple(self) -> str:
         return self.random.choice(["true", "false", "s 2", "echo p", "(false)", "{ false; true; }", "cat /dev/null"])
 
+    def stage(self) -> str:
+        """A part of a pipeline."""
+        return self.simple()
+
     def command(self, depth: int = 0, loop: int = 0, function: bool = False) -> str:
         self.count += 1
         number = self.count
@@ -139,7 +143,7 @@ class Flow:
                 ),
                 lambda: f"for j in 1 2; do {inner(loop + 1)}; echo j$j; done",
                 lambda: f"case {pick('ab')} in a) {inner()};; b) {inner()};; esac",
-                lambda: f"{self.simple()} | {self.simple()}",
+                lambda: f"{self.stage()} | {self.stage()}",
                 lambda: pick(["break", "continue", "break 2", "continue 2"]) if loop else "true",
                 lambda: pick(["return", "return 2"]) if function else "false",
                 lambda: f"g{number}() {{ {inner(0, True)}; {inner(0, True)}; }}; g{number}",
@@ -148,6 +152,57 @@ class Flow:
                 lambda: "trap 'echo tr$?' EXIT" if depth < 1 else "true",
             ]
         )()
+
+
+class Files(Flow):
+    """Programs that write: redirections of any command, descriptors, folders, links, what is not overwritten."""
+
+    def program(self) -> str:
+        statements = [f"{self.command()}\necho == $?\n{self.document()}" for _ in range(6)]
+        return "s() { return $1; }\numask 022\n" + "".join(statements)
+
+    def document(self) -> str:
+        """Its end needs a line of its own."""
+        end = self.random.choice(["E", "'E'", "-E"])
+        return f"cat <<{end} >>{self.file()} && echo doc\n\tv $x $(echo q) \\$x\nE\n"
+
+    def file(self) -> str:
+        return self.random.choice(["f1", "f2", "f3", "d/f4", "d/e/f5", '"a b"', '"$x"'])
+
+    def simple(self) -> str:
+        self.count += 1
+        file, other, text = self.file(), self.file(), f"w{self.count}"
+        return self.random.choice(
+            [
+                f"echo {text} >{file}",
+                f"echo {text} >>{file}",
+                f"echo {text} >|{file}",
+                f"echo {text} 3>{file} >&3",
+                f"{{ echo {text}; echo b{text} >>{other}; }} >{file}",
+                f"( umask 0{self.random.choice(['27', '77', '0'])}; : >>n{self.count} )",
+                f"x={self.random.choice(['g1', 'd/g2', 'd/e', ''])}",
+                f"mkdir d 2>/dev/null; mkdir -p d/e && echo {text} >d/e/{text}",
+                f"rm -f {file}",
+                f"ln -s {other} l{self.count}",
+                f"command exec 4>>{file} && echo {text} >&4; command exec 4>&-",
+                "set -C",
+                "set +C",
+                f'while read -r l; do echo "[$l]"; done <{file}',
+                f'for n in * d/*; do echo "$n"; done >list{self.count % 2}',
+                f"cat {file} {other} 2>/dev/null | sed s/w/W/ >all",
+                f"echo {text} | tee -a {file} >/dev/null",
+                f"[ -s {file} ] && [ ! -L {other} ]",
+            ]
+        )
+
+    def stage(self) -> str:
+        """Two at the same time must not meet in a file."""
+        return Flow.simple(self)
+
+    def command(self, depth: int = 0, loop: int = 0, function: bool = False) -> str:
+        if depth > 1 or self.random.randrange(2):
+            return self.simple()
+        return super().command(depth, loop, function)
 
 
 class Bash(Flow):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from itertools import takewhile
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lang.generator import Bash, Flow, Words
+from tests.lang.conftest import SHELL
+from tests.lang.generator import Bash, Files, Flow, Words
 
 if TYPE_CHECKING:
     from tests.lang.conftest import Aish
@@ -73,6 +75,40 @@ def test_most_flows_are_compared(aish: Aish) -> None:
         (aish.folder / "program").write_text(Flow(seed).program())
         agreed += oracle(_SHELLS[0], aish) == oracle(_SHELLS[1], aish)
     assert agreed >= 15
+
+
+def _written(shell: list[str], text: str, aish: Aish) -> tuple[bytes, int, dict[str, tuple[int, bytes]], bytes]:
+    """What a program prints, its status, the files that it leaves, and what it complains of."""
+    work = aish.folder / "work"
+    work.mkdir()
+    try:
+        done = subprocess.run(
+            [*shell, "-c", text],
+            capture_output=True,
+            cwd=work,
+            env=aish.environment,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
+        files = {}
+        for path in sorted(work.rglob("*")):
+            content = os.fsencode(path.readlink()) if path.is_symlink() else path.is_file() and path.read_bytes()
+            files[str(path.relative_to(work))] = (path.lstat().st_mode, content or b"")
+        return done.stdout, done.returncode, files, done.stderr
+    finally:
+        shutil.rmtree(work)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_files(seed: int, aish: Aish) -> None:
+    """What a program leaves is compared as well: names, modes and contents. dash has other statuses for redirections
+    that fail, so bash is the only oracle."""
+    text = Files(seed).program()
+    *expected, told = _written([str(_SHELLS[0])], text, aish)
+    *found, complaints = _written(SHELL, text, aish)
+    assert b"a fault in aish" not in complaints
+    assert (found, bool(complaints)) == (expected, bool(told))
+    assert expected[2]
 
 
 _STUMBLES = (12, 23)

@@ -148,6 +148,23 @@ def test_functions_of_readline(name: str, keys: str, line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ("abc\x12echo\x07!\r", "abc!"),
+        ("abc\x12echo\x12\x07!\r", "abc!"),  # it left the line of the first Ctrl-R
+        ("\x12echo\x12\x12\x13\x07x\r", "x"),
+        ("\x12ls\x12\x07\x12echo\x12\r", "ls -l; echo"),
+        ("a\x1bqb\r", "ab"),  # q was written
+        ("a\x18*b\r", "ab"),
+    ],
+)
+def test_keys_that_nobody_has_bound(keys: str, line: str) -> None:
+    editor = Editor("")
+    editor.typed = ["echo one", "ls -l; echo", "echo two"]
+    assert editor.read(keys) == line
+
+
+@pytest.mark.parametrize(
     ("bound", "keys", "line"),
     [
         ('"\\C-h": kill-whole-line', "ab\x7fc\x08d\r", "d"),
@@ -174,6 +191,30 @@ def test_keys_of_vi_are_those_of_vi() -> None:
     assert editor.read("ajjx\r") == "ajjx"
     editor.rt.vi, editor.rt.emacs = True, False
     assert editor.read("abjjx\r") == "a"
+
+
+@pytest.mark.parametrize(
+    ("keys", "line"),
+    [
+        ("one two three\x1bx..\r", "one two th"),
+        ("one two three\x1b0dw.\r", "three"),
+        ("one two three\x1b03x.\r", "o three"),
+        ("(one) (two)\x1b0di(W.\r", "() ()"),
+        ("echo one\x1b0fod$.\r", "ec"),
+        ("one two\x1b0cwab\x1bw.\r", "ab ab"),
+        ("one\x1bA x\x1b..\r", "one x x x"),
+        ("one two\x1b0x$.u\r", "ne two"),
+        ("abc\x1b0rxl.\r", "xxc"),
+        ("one\x1b.\r", "one"),  # what was typed is no command
+        ("one two\x1b0xkj.\r", "e two"),
+    ],
+)
+def test_the_last_change_of_vi(keys: str, line: str) -> None:
+    """`.` did nothing."""
+    editor = Editor("set -o vi")
+    editor.rt.vi, editor.rt.emacs = True, False
+    editor.typed = ["echo one"]
+    assert editor.read(keys) == line
 
 
 def test_keys_are_made_anew_only_where_others_are_bound() -> None:

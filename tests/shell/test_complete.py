@@ -22,7 +22,7 @@ from aish.shell.companion.answers import Answers
 from aish.shell.companion.link import Link
 from aish.shell.companion.work import serve
 from aish.shell.complete import COMMAND, FILE, VARIABLE, VERB, candidates, questions, situation, written_as
-from aish.shell.completer import ShellCompleter
+from aish.shell.completer import ShellCompleter, _offers
 from aish.shell.specified import specified
 
 if TYPE_CHECKING:
@@ -112,6 +112,72 @@ def test_files(folder: Path) -> None:
     assert offered("cat .h") == [".hidden"]
     assert offered("cat nosuch/") == []
     assert offered(f"cat {folder}/not") == [f"{folder}/notes.txt"]
+
+
+def test_the_folder_above(folder: Path) -> None:
+    assert offered("cd ..") == ["../"]
+    assert offered("cd nested/..") == ["nested/../"]
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("cat $MY/nested/in", "cat $MY/nested/inner.txt"),
+        ("cat ${MY}/no\\ ", "cat ${MY}/no\\ way"),
+        ('cat "$MY"/not', 'cat "$MY"/notes.txt'),
+        ('cat "$MY/no w', 'cat "$MY/no way'),
+        ("cat < $MY/nest", "cat < $MY/nested/"),
+        ("$MY/too", "$MY/tool"),
+        ("cat \\$MY/not", None),
+        ("cat '$MY/not", None),
+        ("cat $NONE/not", None),
+        ("cat $1/not", None),
+    ],
+)
+def test_a_path_behind_a_variable(folder: Path, line: str, completed: str | None) -> None:
+    """It was looked for in a folder named $MY. The variable stays in the line."""
+    rt = Runtime(NoHost(), {"PATH": os.getcwd(), "PWD": os.getcwd(), "MY": str(folder)})
+    wanted = situation(line)
+    found = candidates(rt, wanted, [], answers(rt, wanted, []))
+    assert [line[: wanted.start] + written_as(word, wanted) for word, _ in found] == (
+        [completed] if completed else []
+    )
+
+
+def test_fish_is_asked_for_the_word_as_it_is_quoted(folder: Path) -> None:
+    """Behind `no\\ ` it saw an empty word, and offered every file."""
+    rt = Runtime(NoHost(), {"PATH": os.getcwd(), "PWD": os.getcwd()})
+    assert dict(questions(rt, situation("cat no\\ "), []))["fish"]["line"] == "cat no\\ "
+
+
+@pytest.mark.parametrize(
+    ("alias", "line"),
+    [
+        ("git status -s", "git status -s --sh"),
+        ("ls --color=auto", "ls --color=auto --sh"),
+        ("cd x; ls", "a --sh"),
+        ("", "a --sh"),
+        (" ", "a --sh"),
+    ],
+)
+def test_options_behind_an_alias_are_those_of_its_command(folder: Path, alias: str, line: str) -> None:
+    rt = Runtime(NoHost(), {"PATH": os.getcwd(), "PWD": os.getcwd()})
+    rt.aliases["a"] = alias
+    asked = dict(questions(rt, situation("a --sh"), []))
+    assert asked["fish"]["line"] == line
+    assert asked["options"]["words"] == line.split()[:-1]
+
+
+def test_names_are_shown_whole_but_for_the_folder_that_is_written(folder: Path) -> None:
+    """Of the branch feature/x, which fish knows, only x was to be seen."""
+    for written, word, shown in [
+        ("", "feature/x", "feature/x"),
+        ("feature/", "feature/x", "x"),
+        ("~/a/", "~/a/b/", "b/"),
+        ("ne", "nested/", "nested/"),
+    ]:
+        (found,) = _offers([word], [word], 0, written, " ")
+        assert found.display_text == shown
 
 
 def test_commands(folder: Path) -> None:

@@ -100,19 +100,42 @@ def test_unset_histfile_keeps_a_session_out(editor: Terminal) -> None:
     assert "echo hidden" not in [line for line, *_ in database(editor.folder)]
 
 
-def test_lines_of_another_shell_are_found(editor: Terminal, open_editor: Callable[..., Terminal]) -> None:
+@pytest.mark.parametrize("keys", ["\x1b[A", "\x10", "\x12from"])
+def test_lines_of_another_shell_are_found(editor: Terminal, open_editor: Callable[..., Terminal], keys: str) -> None:
+    """Fault: a shell that had its prompt already found them two prompts later."""
     other = open_editor()
+    other.type("x\x7f")  # it edits
     editor.run("echo from''one")
     until(lambda: database(editor.folder), "nothing was written")
+    other.type(keys)
+    other.expect("from")
+    other.type("\r")
+    assert "fromone\r\n" in other.at_prompt()
 
-    def found() -> bool:
-        """The lines of all shells come in between two prompts; between which ones is the companion's business."""
-        other.type("\x12from")
-        other.expect("I-search")
-        other.type("\r")
-        return "fromone\r\n" in other.at_prompt()
 
-    until(found, "the line of the other shell never comes")
+def test_a_stuck_companion_delays_no_arrow(editor: Terminal) -> None:
+    editor.run("echo be''fore")
+    pid = companion(editor)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(0.1)  # others may have typed something
+        editor.type("\x1b[A")
+        editor.expect("be")
+        editor.type("\r")
+        assert "before\r\n" in editor.at_prompt()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_a_search_that_finds_nothing_says_so(editor: Terminal) -> None:
+    """The line that was there looked as if it had been found."""
+    editor.run("echo so''me")
+    editor.type("\x12me-not")
+    Shown(editor).until("me-not  not found")
+    editor.type("\x7f\x7f\x7f\x7f")
+    editor.expect("echo")
+    editor.type("\r")
+    assert "some\r\n" in editor.at_prompt()
 
 
 def test_suggestion_is_taken_with_the_right_arrow(editor: Terminal) -> None:
@@ -238,6 +261,15 @@ def test_one_thread_at_every_fork(tmp_path: Path, open_editor: Callable[..., Ter
 # -------------------------------------------------------------------------------------------- prompt
 
 
+def test_it_is_seen_as_aish(open_editor: Callable[..., Terminal]) -> None:
+    """Each window of tmux was called python; pgrep found nothing."""
+    editor = open_editor("--norc")
+    process = Path("/proc", str(editor.child.pid))
+    assert (process / "comm").read_text() == "aish\n"
+    assert (process / "cmdline").read_bytes() == b"aish --norc\0"
+    assert f"HOME={editor.folder}\0".encode() in (process / "environ").read_bytes()  # which lies behind the words
+
+
 def test_marks_for_the_terminal(editor: Terminal) -> None:
     editor.run("cd /usr")
     out = editor.run("sh -c 'exit 7'")
@@ -249,6 +281,18 @@ def test_marks_for_the_terminal(editor: Terminal) -> None:
     editor.expect("x")
     assert "\x1b]133;A\x1b\\" in editor.child.before
     assert "\x1b]133;B\x1b\\" in editor.child.before
+
+
+def test_marks_around_the_prompt_of_our_own(editor: Terminal) -> None:
+    """Where it ends (B) was told when the first key was drawn behind it, and never of a line that came at once."""
+    editor.type("PS1='\\w \\$ '\r")
+    editor.child.expect_exact("\x1b]133;D;0\x1b\\")
+    editor.child.expect_exact("\x1b]133;A\x1b\\")
+    editor.child.expect_exact("\x1b]133;B\x1b\\")
+    assert plain(editor.child.before).endswith(("# ", "$ "))
+    editor.type("echo on''ce\r")
+    editor.child.expect("once\r\n")
+    assert "\x1b]133;B" not in editor.child.before
 
 
 def test_ps1_with_colours_and_escapes(editor: Terminal) -> None:
@@ -361,6 +405,12 @@ def test_unknown_command_is_red_and_a_path_is_underlined(editor: Terminal) -> No
     shown.until_drawn("absent", underscore=False)
     editor.type("\x01\x0bcat present")
     shown.until_drawn("cat", fg="green")
+    (editor.folder / "it is").write_text("")  # quoted, it was taken for a text alone
+    editor.type("\x01\x0bcat 'it is' it\\ is \"it is\" 'it isnt' '~'")
+    for written in ("'it is'", "it\\ is", '"it is"'):
+        shown.until_drawn(written, underscore=True)
+    shown.until_drawn("'it isnt'", underscore=False)
+    shown.until_drawn("'~'", underscore=False)
 
 
 def test_abbreviation_is_replaced_in_the_place_of_a_command_only(editor: Terminal) -> None:

@@ -54,6 +54,22 @@ def test_two_shells_share_it(tmp_path: Path) -> None:
     assert lines(one) == lines(other) == ["echo one", "echo 'é\udcff'\nsecond line"]
 
 
+def test_while_it_is_locked_nothing_is_taken_for_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a line whose begin is told again must come behind it, or its status is lost."""
+    monkeypatch.setattr("aish.shell.history_file._BUSY_MS", 50)
+    history = HistoryFile(str(tmp_path))
+    other = sqlite3.connect(history.path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError):
+        begin(history, "a-1", "echo one")
+    other.execute("ROLLBACK")
+    with pytest.raises(LookupError):
+        history.end("a-1", 3, 0.5)
+    begin(history, "a-1", "echo one")
+    history.end("a-1", 3, 0.5)
+    assert other.execute("SELECT CAST(line AS TEXT), status FROM commands").fetchall() == [("echo one", 3)]
+
+
 def test_said_twice_is_written_once(tmp_path: Path) -> None:
     """A companion that was replaced between a write and its acknowledgement is told again."""
     history = HistoryFile(str(tmp_path))

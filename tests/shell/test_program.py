@@ -145,6 +145,18 @@ def test_error_in_the_configuration_does_not_keep_the_shell_away(aish: Aish) -> 
     assert "config.aish:2:1: unexpected 'fi'" in found.err
 
 
+def test_errors_in_the_configuration_have_their_places(aish: Aish) -> None:
+    """`aish: nosuch: command not found`, and nobody knew in which of four files."""
+    config = aish.folder / "config" / "aish"
+    config.mkdir(parents=True)
+    (config / "config.aish").write_text("x=1\nnosuch\n\ncd /nosuch\n")
+    environment = aish.environment | {"XDG_CONFIG_HOME": str(aish.folder / "config")}
+    found = aish.run(["-i"], input=b"alsonot\n", env=environment)
+    assert "config.aish:2:1: nosuch: command not found\n  nosuch\n  ^~~~~~\n" in found.err
+    assert "config.aish:4:1: cd: /nosuch: No such file" in found.err
+    assert "aish: alsonot: command not found" in found.err
+
+
 def test_last_command_takes_the_process_over(aish: Aish) -> None:
     """`aish -c program` costs no second process; but traps and what follows keep the shell."""
     assert aish("sh -c 'echo $PPID' > a; exec sh -c 'echo $$' >> a; :").status == 0

@@ -27,6 +27,10 @@ TOLD_WITHIN_S = 5.0
 """A disk may be slow: so long may a write take before the companion counts as stuck."""
 MOST_KEPT = 1000
 """Writes that are kept for a companion that does not acknowledge."""
+AGAIN_S = 2.0
+"""What could not be done, since a file was locked, say, is told again after so long,"""
+MOST_TRIES = 60
+"""and so often."""
 MOST_REPLACED = 3
 REST_S = 60.0
 """Whoever hangs three times within a minute will hang again: then nothing is asked for a while."""
@@ -35,13 +39,14 @@ REST_S = 60.0
 class _Open:
     """A question without an answer yet."""
 
-    __slots__ = ("data", "deadline_s", "kept", "then")
+    __slots__ = ("data", "deadline_s", "kept", "then", "tries")
 
     def __init__(self, data: bytes, deadline_s: float, then: Then | None, *, kept: bool) -> None:
         self.data = data
         self.deadline_s = deadline_s
         self.then = then
         self.kept = kept
+        self.tries = 0
 
 
 class Link:
@@ -52,6 +57,8 @@ class Link:
         self._socket: socket.socket | None = None
         self._pidfd = -1
         self._open: dict[int, _Open] = {}
+        self._later: list[tuple[float, int, _Open]] = []
+        """What was told and could not be done, with when it is told again."""
         self._number = 0
         self._received = b""
         self._unsent = b""
@@ -108,16 +115,38 @@ class Link:
             for line in lines:
                 number, answer = json.loads(line)
                 one = self._open.pop(number, None)
-                if one is not None and one.then is not None:
+                if one is not None and one.kept and answer is None:
+                    self._put_off(number, one)
+                elif one is not None and one.then is not None:
                     one.then(answer)
 
     def check(self) -> None:
-        """Replace a companion that has missed a deadline."""
+        """Replace a companion that has missed a deadline, and tell again what it could not do."""
         now = time.monotonic()
+        self._tell_again(now)
         if any(one.deadline_s < now for one in self._open.values()):
             self.receive()  # it may have answered just now
         if any(one.deadline_s < now for one in self._open.values()):
             self._replace(now)
+
+    def _put_off(self, number: int, one: _Open) -> None:
+        one.tries += 1
+        if one.tries < MOST_TRIES:
+            self._later.append((time.monotonic() + AGAIN_S, number, one))
+
+    def _tell_again(self, now: float) -> None:
+        """What is due, in its order."""
+        if not self._later or self._later[0][0] > now:
+            return
+        due, self._later = [it for it in self._later if it[0] <= now], [it for it in self._later if it[0] > now]
+        for _, number, one in due:
+            one.deadline_s = now + TOLD_WITHIN_S
+            self._open[number] = one
+        if self._socket is None:
+            self._start()
+        else:
+            self._unsent += b"".join([one.data for _, _, one in due])
+            self._push()
 
     def wait(self, happened: Callable[[], object], within_s: float) -> None:
         """Receive until something has happened, or there is no more time."""
@@ -134,6 +163,7 @@ class Link:
 
     def close(self, within_s: float = 0.3) -> None:
         """The shell ends. What is in the socket is still done."""
+        self._tell_again(time.monotonic() + AGAIN_S)
         self.flush(within_s)
         self._forget()
 

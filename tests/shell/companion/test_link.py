@@ -79,6 +79,37 @@ def test_what_was_told_is_told_again(links: Callable[..., Link], tmp_path: Path)
     assert told.read_text() == "kept\n"
 
 
+def test_what_could_not_be_done_is_told_again(
+    links: Callable[..., Link], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line of the history was lost where another program had the file locked for two seconds."""
+    monkeypatch.setattr("aish.shell.companion.link.AGAIN_S", 0.1)
+    told, gate = tmp_path / "told", tmp_path / "gate"
+
+    def note(word: str) -> bool:
+        with gate.open(), told.open("a") as file:  # it is not there at first
+            file.write(word + "\n")
+        return True
+
+    link = links(note=note, pid=os.getpid)
+    pid = link.ask("pid", 10)
+    link.tell("note", word="one")
+    link.tell("note", word="two")
+    assert link.ask("pid", 10) == pid
+    gate.touch()
+    end = time.monotonic() + 10
+    while not told.exists() or told.read_text() != "one\ntwo\n":
+        assert link.ask("pid", 10) == pid
+        assert time.monotonic() < end
+    gate.unlink()
+    told.unlink()
+    link.tell("note", word="last")
+    assert link.ask("pid", 10) == pid
+    gate.touch()
+    link.close(10)  # the shell ends
+    assert told.read_text() == "last\n"
+
+
 def test_a_companion_that_dies_is_replaced(links: Callable[..., Link]) -> None:
     link = links(pid=os.getpid)
     pid = link.ask("pid", 10)
