@@ -216,6 +216,11 @@ class Runtime(Moments):
         if self._jobs is not None:
             self._jobs.reap()
 
+    def settle_jobs(self) -> None:
+        """A command that was waited for has ended: what did meanwhile in the background."""
+        if self._jobs is not None and self._jobs.order:
+            self._jobs.settle(self)
+
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)
