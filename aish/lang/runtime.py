@@ -243,6 +243,7 @@ class Runtime(Moments):
         self.vars.protect("PPID")
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
+        self.values.setdefault("TERM", "dumb")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
         if "BASH_XTRACEFD" in environment:
