@@ -176,6 +176,8 @@ class Runtime(Moments):
         """What `complete` said about commands."""
         self.bound: dict[tuple[str, str], tuple[str, str]] = {}
         """What keys do at the prompt (bind), by emacs or vi and the keys: a kind, and a text, a command or a name."""
+        self.bracketed_paste: bool | None = None
+        """What bind said of it; None: as the terminal can."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()
         """Built-ins that `enable -n` turned off."""
@@ -215,6 +217,10 @@ class Runtime(Moments):
         """See, without waiting, what became of them, if there are any."""
         if self._jobs is not None:
             self._jobs.reap()
+
+    def brackets_paste(self) -> bool:
+        """Whether the terminal is to say at the prompt what is pasted."""
+        return self.values.get("TERM") != "dumb" if self.bracketed_paste is None else self.bracketed_paste
 
     def settle_jobs(self) -> None:
         """A command that was waited for has ended: what did meanwhile in the background."""
