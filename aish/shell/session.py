@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from aish.error import AishError
@@ -13,7 +14,7 @@ from aish.lang.evaluate import run_line, run_source, run_text
 from aish.lang.prompts import expand
 from aish.lang.signals import SIGHUP
 from aish.lang.source import Source
-from aish.shell import short_forms
+from aish.shell import own_name, short_forms
 from aish.shell.companion.link import Link
 from aish.shell.history import History
 from aish.shell.leaving import IdleError, Leaving, terminal_is_gone
@@ -82,6 +83,7 @@ def _read_inputrc(rt: Runtime) -> None:
 
 def interact(rt: Runtime, host: ShellHost, asked: Arguments) -> int:
     """Read and run lines until the end; the exit status."""
+    own_name.show_as(("-" if asked.login else "") + os.path.basename(rt.program), sys.argv[1:])
     if asked.login and asked.profile:
         source_profiles(rt)
     rt.values.setdefault("PS1", "$ " if rt.posix else PLAIN_PS1)

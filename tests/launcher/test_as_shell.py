@@ -120,6 +120,10 @@ def test_tmux(installed: Installed, tmp_path: Path) -> None:
         reader = subprocess.run(["timeout", str(DEADLINE_S), "cat", told], capture_output=True, text=True)
         assert reader.stdout.startswith(f"{VERSION} "), installed.run(*tmux, "capture-pane", "-p", env=env).stdout
         assert "m" in reader.stdout.split()[1], "job control"
+        shown = installed.run(*tmux, "list-panes", "-F", "#{pane_current_command} #{pane_pid}", env=env).stdout
+        name, pid = shown.split()
+        assert name == "aish", "and not python"
+        assert Path(f"/proc/{pid}/comm").read_text() == "aish\n"
     finally:
         installed.run(*tmux, "kill-server", env=env)
 

@@ -41,7 +41,7 @@ def test_arguments(argv: list[str], out: str, aish: Aish) -> None:
 
 @pytest.mark.parametrize("words", [[], ["--posix"]])
 def test_what_a_shell_knows_without_an_environment(words: list[str], aish: Aish) -> None:
-    """Start-up files ask for the text of -c; programs that a shell without a terminal's name starts, get none of it."""
+    """Start-up files ask for the text of -c; programs get neither."""
     script = "declare -p TERM BASH_EXECUTION_STRING; env | grep -e TERM -e EXEC"
     found = aish.run([*words, "-c", script], env={"PATH": aish.environment["PATH"]})
     assert found.out == f'declare -- TERM="dumb"\ndeclare -- BASH_EXECUTION_STRING="{script}"\n'
