@@ -364,10 +364,10 @@ class Runtime(Moments):
         """What the program at `path` gets."""
         environment = self.vars.environment()
         environment["_"] = path
-        if self.vars.foreign and os.path.basename(path) == os.path.basename(self.program):
-            from aish.lang.inherited import is_same_file, packed
+        if self.vars.foreign:
+            from aish.lang.inherited import handed_on
 
-            return packed(environment, self.vars.foreign, ours=is_same_file(path, self.program))
+            return handed_on(environment, self.vars.foreign, path, self.program)
         return environment
 
     def subscript_error(self, subscript: str, reason: str) -> ExpansionError:
