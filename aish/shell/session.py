@@ -130,7 +130,6 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                     continue
                 rt.error_line(last_word(rt))
                 raise Exit(rt.status)
-            rt.command_number += 1
             rt.lines_before, typed = typed, typed + text.removesuffix("\n").count("\n") + 1
             if text.strip() and (text := _expanded(rt, reader, history, text)):
                 _run(rt, reader, history, text)
@@ -180,9 +179,18 @@ def _expanded(rt: Runtime, reader: Reader, history: History, text: str) -> str:
     return found.text
 
 
+def _is_command(rt: Runtime, text: str) -> bool:
+    """Whether there is more than comments in it: what was typed is numbered (`\\#`), and PS0 stands before it."""
+    if rt.interactive and "interactive_comments" not in rt.shopt:
+        return True
+    return any(line.lstrip()[:1] not in ("", "#") for line in text.splitlines())
+
+
 def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
     """Run a command that was typed, between what terminal and history are told of it."""
-    rt.prompt(expand(rt, "PS0"))
+    if _is_command(rt, text):
+        rt.prompt(expand(rt, "PS0"))
+        rt.command_number += 1
     history.begins(text)
     reader.begins(text)
     begin = time.monotonic()
