@@ -210,7 +210,7 @@ def _output(rt: Runtime, program: Program, text: str) -> str | None:
         job = Job(text)
         job.add(pid)
         output = read_all(rt, read)
-        rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job)
+        rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job, settles=False)
     finally:
         rt.monitor = monitor
         os.close(read)

@@ -64,7 +64,7 @@ def _capture(rt: Runtime, body: Run, text: str) -> str:
         process.fork(rt, child, job, foreground=True, streams=(-1, write))
         os.close(write)
         output = read_all(rt, read)
-        rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job)
+        rt.substituted = rt.status = rt.jobs.wait_foreground(rt, job, settles=False)
     finally:
         rt.monitor = monitor
         os.close(read)

@@ -255,9 +255,7 @@ def names(node: Parameter) -> Values:
     prefix = node.name
 
     def run(rt: Runtime) -> list[str]:
-        variables = rt.vars
-        found = [name for name in variables.names() if name.startswith(prefix)]
-        return sorted([name for name in found if variables.array(name) is not None])
+        return rt.vars.with_values(prefix)
 
     return run
 

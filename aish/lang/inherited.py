@@ -27,6 +27,17 @@ _PREFIX = "BASH_FUNC_"
 _SUFFIX = "%%"
 
 
+def handed_on(environment: dict[str, str], foreign: dict[str, str], path: str, program: str) -> dict[str, str]:
+    """The environment of what is started at `path`. Another shell of ours has all of `foreign`, which it holds; any
+    other program may start one (`xargs bash -c`, find, env, parallel), and has a second copy of the functions, unless
+    they are many."""
+    if os.path.basename(path) == os.path.basename(program):
+        return packed(environment, foreign, ours=is_same_file(path, program))
+    functions = {name: value for name, value in foreign.items() if name.startswith(_PREFIX)}
+    found = packed(environment, functions, ours=False) if functions else environment
+    return environment if _variable(1) in found else found
+
+
 def packed(environment: dict[str, str], foreign: dict[str, str], *, ours: bool) -> dict[str, str]:
     """The environment with `foreign`, which it holds, in variables of their own: instead, where `ours` says for sure
     that another shell of ours gets it, since there is a limit to the whole; else too."""
@@ -57,10 +68,11 @@ def is_same_file(path: str, program: str) -> bool:
 
 
 def unpack(environment: dict[str, str]) -> None:
-    """Put back what `packed` moved."""
+    """Put back what `packed` moved. What came by its own name may be newer: a shell in between changed it."""
     at = 0
     while (text := environment.pop(_variable(at), None)) is not None:
-        environment |= unpacked(text)
+        for name, value in unpacked(text).items():
+            environment.setdefault(name, value)
         at += 1
 
 

@@ -14,6 +14,8 @@ from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aish.lang.runtime import Runtime
     from aish.lang.terminal import Terminal
 
@@ -305,8 +307,9 @@ class JobTable:
 
     # --------------------------------------------------------------------------------------- waiting
 
-    def wait_foreground(self, rt: Runtime, job: Job) -> int:
-        """Wait until every process of the job has ended, or the job is stopped. Gives $? ."""
+    def wait_foreground(self, rt: Runtime, job: Job, *, settles: bool = True) -> int:
+        """Wait until every process of the job has ended, or the job is stopped. Gives $? . Behind a command other
+        jobs are settled, behind a substitution within one not yet."""
         rt.signals.mode = signals.WAITING
         try:
             stops = rt.monitor and (rt.interactive or not rt.lasting)  # in a session nobody would let it go on
@@ -336,6 +339,8 @@ class JobTable:
         interrupted = killed == signals.SIGINT and rt.interactive
         if not interrupted:
             _report_death(rt, job)
+        if self.order and settles:
+            self.settle(rt)
         rt.signals.waited(killed, apart=rt.interactive and bool(job.pgid))
         if interrupted:
             if rt.loops or signals.SIGINT not in rt.signals.traps:
@@ -429,6 +434,19 @@ class JobTable:
                 if job.state == DONE:
                     self.told[job.number] = job
 
+    def settle(self, rt: Runtime) -> None:
+        """A shell without a prompt has waited for something: as in bash, jobs in the background that were killed are
+        told and forgotten, and in one that runs a text (`-c`) those that just ended, too. Statuses are kept."""
+        if rt.interactive or rt.lasting or (rt.from_string and rt.posix):
+            return
+        self.reap()
+        for job in sorted(self.order, key=_number):
+            killed = job.ended and _killed_by(job)
+            if job.ended and (killed or rt.from_string):
+                if not _report_death(rt, job, unless=(signals.SIGTERM, *rt.signals.traps)) and rt.monitor:
+                    rt.error_line(job.line(self.mark_of(job)))
+                self.remove(job)
+
     def has_news(self) -> bool:
         """Whether there is any to be told."""
         self.reap()
@@ -488,15 +506,15 @@ def _killed_by(job: Job) -> int:
     return os.WTERMSIG(raw) if raw is not None and os.WIFSIGNALED(raw) else 0
 
 
-def _report_death(rt: Runtime, job: Job) -> None:
-    """Tell of a death that the user did not bring about."""
-    raw = job.processes[-1].raw
-    if raw is None or not os.WIFSIGNALED(raw):
-        return
-    signo = os.WTERMSIG(raw)
+def _report_death(rt: Runtime, job: Job, unless: Sequence[int] = ()) -> bool:
+    """Tell of a death that the user did not bring about; whether there was one."""
+    signo = _killed_by(job)
     given_up = rt.lasting and bool(rt.signals.arrived)  # by the session, which has ended it
-    if signo not in (signals.SIGINT, signals.SIGPIPE) and not given_up:
-        from aish.lang import signal_names
+    if not signo or given_up or signo in (signals.SIGINT, signals.SIGPIPE, *unless):
+        return False
+    from aish.lang import signal_names
 
-        core = " (core dumped)" if os.WCOREDUMP(raw) else ""
-        rt.complain(f"{job.text}: {signal_names.describe(signo)}{core}")
+    raw = job.processes[-1].raw
+    core = " (core dumped)" if raw is not None and os.WCOREDUMP(raw) else ""
+    rt.complain(f"{job.text}: {signal_names.describe(signo)}{core}")
+    return True

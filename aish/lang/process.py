@@ -130,6 +130,7 @@ def wait_program(rt: Runtime, pid: int, argv: list[str]) -> int:
         raw = NOT_FOUND << 8  # SIGCHLD is ignored, on entry or by a trap: the status is lost
     finally:
         rt.signals.mode = signals.RUNNING
+    rt.settle_jobs()
     if raw == 0:
         if rt.pending:
             rt.signals.waited(0)

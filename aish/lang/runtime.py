@@ -178,6 +178,8 @@ class Runtime(Moments):
         """What `complete` said about commands."""
         self.bound: dict[tuple[str, str], tuple[str, str]] = {}
         """What keys do at the prompt (bind), by emacs or vi and the keys: a kind, and a text, a command or a name."""
+        self.bracketed_paste: bool | None = None
+        """What bind said of it; None: as the terminal can."""
         self.completing: Spec | None = None
         self.disabled: set[str] = set()
         """Built-ins that `enable -n` turned off."""
@@ -218,6 +220,15 @@ class Runtime(Moments):
         if self._jobs is not None:
             self._jobs.reap()
 
+    def brackets_paste(self) -> bool:
+        """Whether the terminal is to say at the prompt what is pasted."""
+        return self.values.get("TERM") != "dumb" if self.bracketed_paste is None else self.bracketed_paste
+
+    def settle_jobs(self) -> None:
+        """A command that was waited for has ended: what did meanwhile in the background."""
+        if self._jobs is not None and self._jobs.order:
+            self._jobs.settle(self)
+
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""
         self.vars.adopt(environment)
@@ -237,6 +248,7 @@ class Runtime(Moments):
         self.vars.protect("PPID")
         self.values["AISH_VERSION"] = version
         self.values.setdefault("PS4", "+ ")
+        self.values.setdefault("TERM", "dumb")
         self.values.setdefault("PATH", DEFAULT_PATH)
         self.values["OPTERR"] = "1"
         for name in ("BASH_XTRACEFD", "FUNCNEST"):
@@ -329,10 +341,10 @@ class Runtime(Moments):
         """What the program at `path` gets."""
         environment = self.vars.environment()
         environment["_"] = path
-        if self.vars.foreign and os.path.basename(path) == os.path.basename(self.program):
-            from aish.lang.inherited import is_same_file, packed
+        if self.vars.foreign:
+            from aish.lang.inherited import handed_on
 
-            return packed(environment, self.vars.foreign, ours=is_same_file(path, self.program))
+            return handed_on(environment, self.vars.foreign, path, self.program)
         return environment
 
     def subscript_error(self, subscript: str, reason: str) -> ExpansionError:

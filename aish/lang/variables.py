@@ -163,6 +163,15 @@ class Variables(Scopes):
         found = self.values.keys() | self.arrays.keys() | self.references.keys() | self.attributes.keys()
         return found | self.declared | self.dynamic | self.exported | self.readonly
 
+    def with_values(self, prefix: str = "") -> list[str]:
+        """Names that begin so and have a value, in order: those that are declared alone are not seen."""
+        found = []
+        for name in sorted([name for name in self.names() if name.startswith(prefix)]):
+            array = self.array(name)
+            if array is not None and not array.unset:
+                found.append(name)
+        return found
+
     def knows(self, name: str) -> bool:
         """Whether there is a variable of this name, with a value or without one."""
         return name in self.values or name in self.declared or (name in self._guarded and name in self.names())

@@ -1,28 +1,30 @@
-"""The name under which a shell at a prompt is seen: by ps, by pgrep, by tmux for a window.
-
-It was called as a script: the kernel knows it by its interpreter's name, and each window of tmux was called python.
-Linux has no call for another one that needs no privilege: the words lie in the process's own memory, and are written
-over there, as setproctitle(3) does elsewhere. A kernel that finds their last byte written takes all for one text.
-"""
+"""What other programs call this process: the shell's name, and not that of the Python that runs it."""
 
 from __future__ import annotations
 
 import os
 
-_WORDS_BEGIN, _WORDS_END = 45, 46
-"""Behind the name, among what /proc/PID/stat has: arg_start, arg_end."""
+_STATE = 3
+"""The first field behind the program's name in /proc/PID/stat; they are counted from 1."""
+_ARGUMENTS_BEGIN, _ARGUMENTS_END = 48 - _STATE, 49 - _STATE
 
 
-def take(words: list[str]) -> None:
-    """Be seen as these. Nothing comes of it where /proc does not allow it."""
+def show_as(name: str, words: list[str]) -> None:
+    """Have tmux, terminals, ps and pgrep show `name words…`. Where the system does not let us, they show Python.
+
+    What a process was started with is in its own memory, and /proc reads it there. Where the last byte of that place
+    is not the NUL that the kernel put there, it takes what stands before the first one for all."""
+    text = os.fsencode(" ".join([name, *words]))
     try:
-        with open("/proc/self/comm", "wb", buffering=0) as comm:
-            comm.write(os.fsencode(words[0])[:15])
-        with open("/proc/self/stat", "rb") as stat:
-            fields = stat.read().rpartition(b")")[2].split()
-        begin, end = int(fields[_WORDS_BEGIN]), int(fields[_WORDS_END])
-        title = os.fsencode(" ".join(words))[: max(end - begin - 2, 0)]
-        with open("/proc/self/mem", "r+b", buffering=0) as memory:
-            os.pwrite(memory.fileno(), title.ljust(end - begin - 1, b"\0") + b".", begin)
+        with open("/proc/self/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        begin, end = int(fields[_ARGUMENTS_BEGIN]), int(fields[_ARGUMENTS_END])
+        room = end - begin - 2
+        if begin and room > 0:
+            with open("/proc/self/mem", "r+b", buffering=0) as memory:
+                memory.seek(begin)
+                memory.write(text[:room].ljust(room + 1, b"\0") + b" ")
+        with open("/proc/self/comm", "wb", buffering=0) as file:
+            file.write(os.fsencode(name))
     except (OSError, ValueError, IndexError):
-        pass  # an old name is no reason to have no shell
+        pass  # no /proc, or a system that shields it: a name is all that is lost

@@ -24,6 +24,19 @@ _NOTHING = re.compile(r"(?:\x1b\[(?:\?25[hl]|\?12l|\?7[hl]|0m))*")
 class Screen(Vt100_Output):
     """One that can move its cursor. Where nothing has changed, it is left alone."""
 
+    brackets = True
+    """Whether it is asked to say what is pasted."""
+
+    def enable_bracketed_paste(self) -> None:
+        """Have it say so, unless nobody wants that."""
+        if self.brackets:
+            super().enable_bracketed_paste()
+
+    def disable_bracketed_paste(self) -> None:
+        """No longer."""
+        if self.brackets:
+            super().disable_bracketed_paste()
+
     def flush(self) -> None:
         if self._cursor_visible is not False and _NOTHING.fullmatch("".join(self._buffer)):
             self._buffer.clear()

@@ -262,6 +262,7 @@ def _command(rt: Runtime, found: Arguments) -> int:
     """-c"""
     rt.from_string = True
     text, *rest = found.operands
+    rt.values["BASH_EXECUTION_STRING"] = text
     if rest:
         rt.name = rest[0]
     rt.params = rest[1:]

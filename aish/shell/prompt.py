@@ -35,7 +35,7 @@ from aish.shell.known_words import KnownWords
 from aish.shell.last_change import LastChange
 from aish.shell.leaving import IdleError, idle_s
 from aish.shell.offered import Offered
-from aish.shell.paper import echoes, is_paper
+from aish.shell.paper import Screen, echoes, is_paper
 from aish.shell.plain import PlainReader
 from aish.shell.recalled import Lines, Suggest
 from aish.shell.shell_lexer import ShellLexer
@@ -254,8 +254,11 @@ class Prompt:
         self.editor = self._editor_on(self._is_paper or not shows)
         if isinstance(self.session.app.renderer, Typewriter):
             self.session.app.renderer.silent = not shows
+            self.session.app.renderer.breaks = shows or self.rt.brackets_paste()
         elif isinstance(self.session.app.renderer, DrawnOnce):
             self.session.app.renderer.behind = terminal_marks.PROMPT_ENDS if self.marks else ""
+        if isinstance(self.session.app.output, Screen):
+            self.session.app.output.brackets = self.rt.brackets_paste()
         self.glance.look()
         self.known.renew()
         self.history.renew()

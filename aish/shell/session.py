@@ -84,7 +84,7 @@ def _read_inputrc(rt: Runtime) -> None:
 def interact(rt: Runtime, host: ShellHost, asked: Arguments) -> int:
     """Read and run lines until the end; the exit status."""
     if os.isatty(0):
-        own_name.take(["sh" if rt.posix else "aish", *sys.argv[1:]])
+        own_name.show_as(("-" if asked.login else "") + os.path.basename(rt.program), sys.argv[1:])
     if asked.login and asked.profile:
         source_profiles(rt)
     rt.values.setdefault("PS1", "$ " if rt.posix else PLAIN_PS1)
@@ -131,7 +131,6 @@ def _lines(rt: Runtime, reader: Reader, history: History, *, login: bool) -> int
                     continue
                 rt.error_line(last_word(rt))
                 raise Exit(rt.status)
-            rt.command_number += 1
             rt.lines_before, typed = typed, typed + text.removesuffix("\n").count("\n") + 1
             if text.strip() and (text := _expanded(rt, reader, history, text)):
                 _run(rt, reader, history, text)
@@ -181,9 +180,18 @@ def _expanded(rt: Runtime, reader: Reader, history: History, text: str) -> str:
     return found.text
 
 
+def _is_command(rt: Runtime, text: str) -> bool:
+    """Whether there is more than comments in it: what was typed is numbered (`\\#`), and PS0 stands before it."""
+    if rt.interactive and "interactive_comments" not in rt.shopt:
+        return True
+    return any(line.lstrip()[:1] not in ("", "#") for line in text.splitlines())
+
+
 def _run(rt: Runtime, reader: Reader, history: History, text: str) -> None:
     """Run a command that was typed, between what terminal and history are told of it."""
-    rt.prompt(expand(rt, "PS0"))
+    if _is_command(rt, text):
+        rt.prompt(expand(rt, "PS0"))
+        rt.command_number += 1
     history.begins(text)
     reader.begins(text)
     begin = time.monotonic()

@@ -40,6 +40,8 @@ class Typewriter(Renderer):
     _line_end = "\r\n"
     silent = False
     """Nothing but prompts is shown."""
+    breaks = True
+    """A new line begins where one was typed. Where echo is off, readline has bracketed paste's end say so."""
 
     def render(self, app: Application[object], layout: Layout, is_done: bool = False) -> None:
         """Draw what has changed; at the end go to the next line."""
@@ -52,8 +54,9 @@ class Typewriter(Renderer):
             row, column = len(rows) - 1, len(rows[-1])
         self._draw(rows, row, column)
         if is_done:
-            last = "" if app.exit_style == "class:exiting" else self._line_end
-            self._write("^C" + last if app.exit_style == "class:aborting" else last)
+            aborted = app.exit_style == "class:aborting"
+            last = "" if app.exit_style == "class:exiting" or not (self.breaks or aborted) else self._line_end
+            self._write("^C" + last if aborted else last)
             self.output.flush()
             self.reset()
         self.output.flush()
@@ -89,7 +92,7 @@ class Typewriter(Renderer):
         while len(self._above) < row:
             text = rows[len(self._above)]
             self._show(text, len(text))
-            self._write(self._line_end)
+            self._write(self._line_end if self.breaks else "")
             self._begin(len(self._above) + 1, [*self._above, text])
         self._show(rows[row], column)
 

@@ -52,9 +52,10 @@ _simple = st.builds("{} {} {}".format, _word.filter(lambda w: w != "1"), _word, 
 
 def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     two = st.tuples(inner, inner)
+    piped = two.filter(lambda p: not p[1].startswith("!"))  # which stands before a whole pipeline
     return st.one_of(
-        two.map(lambda p: f"{p[0]} | {p[1]}"),
-        two.map(lambda p: f"{p[0]} |= {p[1]}"),
+        piped.map(lambda p: f"{p[0]} | {p[1]}"),
+        piped.map(lambda p: f"{p[0]} |= {p[1]}"),
         two.map(lambda p: f"{p[0]} &&\n{p[1]}"),
         two.map(lambda p: f"{p[0]} || {p[1]}"),
         two.map(lambda p: f"{{ {p[0]}; {p[1]}; }} 2>&1"),

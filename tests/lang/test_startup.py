@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aish.lang.inherited import PACKED, packed, unpack
+from aish.lang.inherited import PACKED, handed_on, packed, unpack
 from aish.shell.program import VERSION
 from tests.lang.conftest import ROOT, SHELL
 
@@ -130,6 +130,22 @@ def test_what_is_not_ours_in_the_variable_of_names_is_left(handed: str, aish: Ai
     """Anybody may set it: it was a traceback."""
     found = aish("echo x", env=aish.environment | {PACKED: handed})
     assert (found.out, found.err, found.status) == ("x\n", "", 0)
+
+
+def test_what_came_by_its_own_name_is_newer() -> None:
+    """A shell in between has changed the function: it knows nothing of the second copy."""
+    name = "BASH_FUNC_f%%"
+    environment = handed_on({name: "() { :; }"}, {name: "() { :; }"}, "/usr/bin/xargs", "/bin/aish")
+    assert set(environment) == {name, PACKED}
+    environment[name] = "() { changed; }"
+    unpack(environment)
+    assert environment == {name: "() { changed; }"}
+
+
+def test_no_second_copy_of_many_functions() -> None:
+    """There is a limit to a whole environment; nor is there one of what is no function."""
+    for found in ({f"BASH_FUNC_f{n}%%": "x" * 1000 for n in range(150)}, {"a.b": "c"}):
+        assert handed_on(found, found, "/usr/bin/xargs", "/bin/aish") == found
 
 
 def test_names_that_are_handed_on_come_back(aish: Aish) -> None:

@@ -120,14 +120,29 @@ def test_tmux(installed: Installed, tmp_path: Path) -> None:
         reader = subprocess.run(["timeout", str(DEADLINE_S), "cat", told], capture_output=True, text=True)
         assert reader.stdout.startswith(f"{VERSION} "), installed.run(*tmux, "capture-pane", "-p", env=env).stdout
         assert "m" in reader.stdout.split()[1], "job control"
+        shown = installed.run(*tmux, "list-panes", "-F", "#{pane_current_command} #{pane_pid}", env=env).stdout
+        name, pid = shown.split()
+        assert name == "aish", "and not python"
+        assert Path(f"/proc/{pid}/comm").read_text() == "aish\n"
     finally:
         installed.run(*tmux, "kill-server", env=env)
 
 
 def test_another_shell_of_ours_gets_what_dash_would_drop(installed: Installed) -> None:
     """Exported functions: where /bin/sh is dash, it keeps what is no variable's name from the launcher."""
-    script = 'f() { echo "in  f $1\n"; }; export -f f; "$0" -c \'f é; env | grep -c AISH_FOREIGN; :\''
-    assert installed.out("-c", script, installed.program) == "in  f é\n\n0\n"
+    script = 'f() { echo "in  f $1\n"; }; export -f f; "$0" -c \'f é; echo ${!AISH_FOREIGN*}\''
+    assert installed.out("-c", script, installed.program) == "in  f é\n\n\n"
+
+
+@pytest.mark.parametrize(
+    "way", ["env {} -c 'f a'", "echo a | xargs -I@ {} -c 'f @'", "find a -exec {} -c 'f $0' @ \\;"]
+)
+def test_another_shell_of_ours_by_way_of_a_program(way: str, installed: Installed, tmp_path: Path) -> None:
+    """`export -f f; … | xargs bash -c f`, where `bash` is ours: what is in between hands all on, dash does not."""
+    (tmp_path / "a").touch()
+    (tmp_path / "bash").symlink_to(installed.program)
+    script = f"f() {{ echo f $1; }}; export -f f; {way.format('./bash').replace('@', '{}')}"
+    assert installed.out("-c", script, cwd=tmp_path) == "f a\n"
 
 
 def test_many_functions_reach_another_shell_of_ours(installed: Installed) -> None:

@@ -513,6 +513,12 @@ def _no_echo(shell: Shell) -> list[object]:
     return [*seen, shell.run("echo seen")]
 
 
+def _numbers(shell: Shell) -> list[object]:
+    """Enter and comments were commands, too: numbered, and begun with PS0."""
+    shell.run("PS0='(begins)'; PS1='\\# PROMPT''> '")
+    return [shell.run(text) for text in ("", "# a comment", "  ", ":", "!nosuch 2>/dev/null", ": # a comment")]
+
+
 def _end_in_a_here_document(shell: Shell) -> list[object]:
     """Ctrl-D in a further line did nothing."""
     shell.type("cat <<A; echo $?\n")
@@ -650,6 +656,7 @@ SCENARIOS: dict[str, Scenario] = {
     "SIGINT for the shell alone": _interrupt_for_the_shell_alone,
     "trap for WINCH": _window_trap,
     "no echo": _no_echo,
+    "numbers of commands": _numbers,
     "Ctrl-D in a here-document": _end_in_a_here_document,
     "jobs, then exit": _jobs_then_exit,
     "huponexit": _huponexit,

@@ -39,6 +39,14 @@ def test_arguments(argv: list[str], out: str, aish: Aish) -> None:
     assert (found.out, found.err) == (out, "")
 
 
+@pytest.mark.parametrize("words", [[], ["--posix"]])
+def test_what_a_shell_knows_without_an_environment(words: list[str], aish: Aish) -> None:
+    """Start-up files ask for the text of -c; programs get neither."""
+    script = "declare -p TERM BASH_EXECUTION_STRING; env | grep -e TERM -e EXEC"
+    found = aish.run([*words, "-c", script], env={"PATH": aish.environment["PATH"]})
+    assert found.out == f'declare -- TERM="dumb"\ndeclare -- BASH_EXECUTION_STRING="{script}"\n'
+
+
 def test_missing_command_string(aish: Aish) -> None:
     found = aish.run(["-c"])
     assert (found.status, found.err) == (2, "aish: -c: a command expected\n")

@@ -50,7 +50,7 @@ def bind(rt: Runtime, argv: list[str]) -> int:
             case "p" | "P" | "s" | "S" | "X":
                 _show(rt, letter, keymap)
             case "v" | "V":
-                for name, is_ in variables(vi=rt.vi):
+                for name, is_ in variables(vi=rt.vi, paste=rt.brackets_paste()):
                     rt.write(f"set {name} {is_}\n" if letter == "v" else f"{name} is set to `{is_}'\n")
             case "q" | "u":
                 status = _of_name(rt, value, keymap, forget=letter == "u")
@@ -121,7 +121,8 @@ def _bind_line(rt: Runtime, line: str, keymap: _Keymap) -> _Keymap:
 
 
 def _set(rt: Runtime, words: list[str], keymap: _Keymap) -> _Keymap:
-    """A line `set name value`: of readline's variables the editor has the two that say which keys are meant."""
+    """A line `set name value`: of readline's variables the editor has the two that say which keys are meant, and the
+    one that programs turn off which type into a shell and read what it writes."""
     match words:
         case ["keymap", name, *_]:
             return _KEYMAPS.get(name, keymap)
@@ -129,6 +130,9 @@ def _set(rt: Runtime, words: list[str], keymap: _Keymap) -> _Keymap:
             if rt.vi or rt.emacs:
                 options.turn(rt, name, True)
             return _ANY
+        case ["enable-bracketed-paste", *values]:
+            rt.bracketed_paste = not values or values[0] in ("on", "1")
+            return keymap
         case _:
             return keymap
 

@@ -102,6 +102,9 @@ def _of_command(rt: Runtime, command: str, asked: tuple[str, str, str]) -> list[
 def _of_action(rt: Runtime, action: str, word: str) -> list[str]:
     if action in ("file", "directory"):
         return _files(word, folders=action == "directory")
+    if action in ("arrayvar", "export", "variable"):
+        among = {"arrayvar": rt.vars.arrays, "export": rt.vars.exported}.get(action)
+        return [name for name in rt.vars.with_values(word) if among is None or name in among]
     return [item for item in _names(rt, action) if item.startswith(word)]
 
 
@@ -109,14 +112,8 @@ def _names(rt: Runtime, action: str) -> Iterable[str]:
     match action:
         case "alias":
             return sorted(rt.aliases)
-        case "arrayvar":
-            return sorted(rt.vars.arrays)
-        case "export":
-            return sorted(rt.vars.exported)
         case "function":
             return sorted(rt.functions)
-        case "variable":
-            return sorted(rt.vars.names())
         case "setopt":
             return sorted(options.NAMES)
         case "shopt":

@@ -67,7 +67,6 @@ _VARIABLES = (
     "convert-meta off",
     "disable-completion off",
     "echo-control-characters on",
-    "enable-bracketed-paste on",
     "expand-tilde off",
     "horizontal-scroll-mode off",
     "input-meta on",
@@ -87,7 +86,8 @@ def keys(*, vi: bool) -> dict[str, str]:
     return found
 
 
-def variables(*, vi: bool) -> list[tuple[str, str]]:
+def variables(*, vi: bool, paste: bool) -> list[tuple[str, str]]:
     """Name and value of each."""
+    brackets = f"enable-bracketed-paste {'on' if paste else 'off'}"
     mode = ["editing-mode vi", "keymap vi-insert"] if vi else ["editing-mode emacs", "keymap emacs"]
-    return [(name, value) for name, _, value in [line.partition(" ") for line in (*_VARIABLES, *mode)]]
+    return [(name, value) for name, _, value in [line.partition(" ") for line in (*_VARIABLES, brackets, *mode)]]

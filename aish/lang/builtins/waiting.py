@@ -77,6 +77,7 @@ def _wait_job(rt: Runtime, job: Job, *, stops: bool) -> int:
         return job.status
     if rt.interactive and rt.monitor and job.number in rt.jobs.jobs:
         rt.jobs.tell(rt, job)
+    rt.jobs.settle(rt)
     rt.jobs.remove(job)
     return job.status
 
@@ -145,6 +146,7 @@ def _wait_next(rt: Runtime, words: list[str], name: str | None, *, stops: bool) 
         return 127
     if rt.interactive and rt.monitor and job.number in rt.jobs.jobs:
         rt.jobs.tell(rt, job)
+    rt.jobs.settle(rt)
     rt.jobs.remove(job)
     _tell(rt, name, job.processes[-1].pid)
     return job.status
