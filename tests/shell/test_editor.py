@@ -362,11 +362,11 @@ def test_rows_that_were_typed_at_once_are_known_to_who_edits_them(editor: Termin
 
 def test_a_long_line_typed_at_once(editor: Terminal) -> None:
     """Over the right edge, and with as many columns as there are."""
-    editor.run("PS1='> '; PS2='more> '")
-    for count in (110, 118, 119, 300):
+    editor.run("PS2='more> '")
+    for count, sign in ((110, "@"), (118, "%"), (119, "+"), (300, "^")):
         shown = Shown(editor)
-        editor.type("\r")
-        shown.until("> ")
+        editor.type(f"PS1='{sign}'' '\r")
+        shown.until(f"{sign} ")  # its own prompt: one of before may still be on its way
         word = "a" * (count - len("echo b")) + "b"
         editor.type(f"echo {word} |\rcat\r")
         shown.until("more> cat")
