@@ -7,7 +7,7 @@ from aish.lang.arrays import Associative, Indexed, SubscriptError
 from aish.lang.assignments import DECLARING
 from aish.lang.brace_expansion import has_braces
 from aish.lang.compile_assign import shown
-from aish.lang.control import CommandError
+from aish.lang.control import CommandError, told
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import ArrayLiteral
 
@@ -270,6 +270,11 @@ def _possible(rt: Runtime, name: str, array: Array, key: int | str) -> int | str
         return None
 
 
+def _failed(rt: Runtime, associative: bool) -> list[Entry]:
+    """Of a list that could not be assigned in its turn: that was told then, and is the built-in's failure."""
+    raise told(1)
+
+
 def _refused(rt: Runtime, associative: bool) -> list[Entry]:
     raise CommandError("an element cannot be a list", hint="name=(elements)")
 
@@ -283,6 +288,7 @@ def compound(src: Source, node: Assign) -> Callable[[Runtime], str]:
     return lambda rt: Compound(text, name, append, expand)
 
 
+_LOCAL = frozenset(["declare", "local", "typeset"])
 _IN_FRONT = frozenset("Iilnuc")
 """Options that matter while a list is assigned in its turn, in front of all operands; others the built-in heeds at
 the end. In bash -a, -A and -g do so in any place."""
@@ -291,8 +297,8 @@ the end. In bash -a, -A and -g do so in any place."""
 def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime], str]:
     """The same where other arguments assign, too. As in bash, the list is assigned while the arguments are being
     expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it.
-    What is wrong with these is left to the built-in, which says it once; a list that cannot be assigned ends the
-    command here."""
+    What is wrong with these is left to the built-in, which says it once. A list that cannot be assigned is the
+    built-in's failure where it makes local variables, and ends the command elsewhere."""
     make = compound(src, node)
     head = [before[0], *_options(before[1:])]
     refers = any(word[0] == "-" and "n" in word for word in head[1:])
@@ -312,6 +318,8 @@ def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime],
         builtin = builtins.find(head[0])
         assert builtin is not None
         if run_builtin(rt, builtin, [*head, word]):
+            if head[0] in _LOCAL and rt.vars.function_scope() is not None and not any("g" in one for one in head[1:]):
+                return Compound(word, word.name, word.append, _failed)
             error = ExpansionError("", src, node.start, node.end)
             error.told = True
             raise error
