@@ -78,6 +78,8 @@ def element(src: Source, node: Assign, value: Text) -> Store:
             variables = rt.vars
             if name in variables.references:
                 real = _plain_target(rt, name)
+                if variables.references.get(real) == "":
+                    raise CommandError(f"{target}: '{real}' refers to nothing", hint="declare -n REFERENCE=NAME")
                 subscripts.at_home(rt, real, lambda: put(rt, real, text))
             else:
                 put(rt, name, text)
@@ -193,21 +195,24 @@ def _entry(src: Source, item: ArrayElement) -> Step:
     text = compile_word.as_text(compile_word.text(src, item.value))
     append = item.append
     if isinstance(index, str):
-        key_of = compile_subscript.key(src, item.index) if index else _no_key
+        key_of = _no_key(index) if index in _NO_KEYS else compile_subscript.key(src, item.index)
         return lambda rt, found: found.append((key_of, append, text(rt)))
     written = src.text[item.index.start : item.index.end]
 
     def step(rt: Runtime, found: list[Entry]) -> None:
         subscript = index(rt)  # once, and before the value
-        key = compile_subscript.computed(lambda rt: subscript, written) if subscript else _no_key
+        key = _no_key(subscript) if subscript in _NO_KEYS else compile_subscript.computed(lambda rt: subscript, written)
         found.append((key, append, text(rt)))
 
     return step
 
 
-def _no_key(rt: Runtime, array: Array) -> int | str:
-    """Of []=value, which is arithmetic nowhere: in a list, bash takes that for 0 in no array."""
-    return ""
+_NO_KEYS = ("", "@", "*")
+
+
+def _no_key(subscript: str) -> Key:
+    """Of []=value, which is arithmetic nowhere: in a list, bash takes that for 0 in no array. And of [@]=value."""
+    return lambda rt, array: subscript
 
 
 def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
