@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Fields, Text
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import ArrayElement, Assign
+    from aish.lang.tree import ArrayElement, Assign, Word
 
     Entry = tuple[Key | None, bool, str]
     """(subscript or None, appends, value)"""
@@ -133,26 +133,56 @@ def entries(src: Source, node: Assign) -> Expand:
     """The closure that expands what stands between the parentheses, before anything is assigned.
 
     Keys and values of an associative array that stand without brackets are each one word, as in bash, like the values
-    behind [key]=.
+    behind [key]=; and where the first one does, brackets of the others are a part of theirs.
     """
     literal = node.value.parts[0]
     assert isinstance(literal, ArrayLiteral)
-    if all(item.index is None for item in literal.items):
-        fields = compile_word.argument_list([compile_word.fields(src, item.value) for item in literal.items])
-        texts = [compile_word.as_text(compile_word.text(src, item.value)) for item in literal.items]
+    items = literal.items
+    if items and items[0].index is not None:
+        return _listed(src, items)
+    pairs = [compile_word.as_text(compile_word.text(src, _as_word(item))) for item in items]
+    if all(item.index is None for item in items):
+        fields = compile_word.argument_list([compile_word.fields(src, item.value) for item in items])
+        listed: Expand = lambda rt, associative: [(None, False, value) for value in fields(rt)]  # noqa: E731
+    else:
+        listed = _listed(src, items)
 
-        def plain(rt: Runtime, associative: bool) -> list[Entry]:
-            values = [text(rt) for text in texts] if associative else fields(rt)
-            return [(None, False, value) for value in values]
+    def run(rt: Runtime, associative: bool) -> list[Entry]:
+        return [(None, False, text(rt)) for text in pairs] if associative else listed(rt, associative)
 
-        return plain
-    steps = [_entry(src, item) for item in literal.items]
-    if any(map(_is_braced, literal.items)):
-        return _braced(src, literal.items, steps)
+    return run
+
+
+def _as_word(item: ArrayElement) -> Word:
+    """An element, with what stands in brackets in front of its value: nothing but a part of a word, in some places."""
+    if item.index is None:
+        return item.value
+    from aish.lang.tree import Literal, Tilde, Word
+
+    opening = Literal(item.start, item.index.start, "[")
+    closing = Literal(item.index.end, item.value.start, "]+=" if item.append else "]=")
+    value = [
+        Literal(part.start, part.end, f"~{part.user}") if isinstance(part, Tilde) else part for part in item.value.parts
+    ]
+    return Word(item.start, item.end, [opening, *item.index.parts, closing, *value])
+
+
+def _listed(src: Source, items: list[ArrayElement]) -> Expand:
+    """Elements with a subscript, and others between them perhaps.
+
+    Where some [key]= holds braces, or is followed by them, in bash the words that these give are all values of an
+    indexed array, and the brackets in front of each of them are a part of it, expanded as the rest is."""
+    steps = [_entry(src, item) for item in items]
+    words = steps
+    if any(map(_is_braced, items)):
+        words = [
+            _entry(src, _without_index(item)) if _is_braced(item) else step
+            for item, step in zip(items, steps, strict=True)
+        ]
 
     def run(rt: Runtime, associative: bool) -> list[Entry]:
         found: list[Entry] = []
-        for step in steps:
+        for step in steps if associative or not rt.braceexpand else words:
             step(rt, found)
         return found
 
@@ -163,28 +193,10 @@ def _is_braced(item: ArrayElement) -> bool:
     return item.index is not None and (has_braces(item.value) or has_braces(item.index))
 
 
-def _braced(src: Source, items: list[ArrayElement], steps: list[Step]) -> Expand:
-    """Some [key]= holds braces, or is followed by them: in bash the words that these give are all values of an
-    indexed array, and the brackets in front of each of them are a part of it, expanded as the rest is."""
-    from aish.lang.tree import ArrayElement, Literal, Word
+def _without_index(item: ArrayElement) -> ArrayElement:
+    from aish.lang.tree import ArrayElement
 
-    texts: list[Step] = []
-    for item, step in zip(items, steps, strict=True):
-        if _is_braced(item):
-            assert item.index is not None
-            opening = Literal(item.start, item.index.start, "[")
-            closing = Literal(item.index.end, item.value.start, "]+=" if item.append else "]=")
-            word = Word(item.start, item.end, [opening, *item.index.parts, closing, *item.value.parts])
-            step = _entry(src, ArrayElement(item.start, item.end, word, False, None))
-        texts.append(step)
-
-    def run(rt: Runtime, associative: bool) -> list[Entry]:
-        found: list[Entry] = []
-        for step in steps if associative or not rt.braceexpand else texts:
-            step(rt, found)
-        return found
-
-    return run
+    return ArrayElement(item.start, item.end, _as_word(item), False, None)
 
 
 def _entry(src: Source, item: ArrayElement) -> Step:
