@@ -311,10 +311,11 @@ _IN_FRONT = frozenset("Iilnuc")
 the end. In bash -a, -A and -g do so in any place."""
 
 
-def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime], str]:
-    """The same where other arguments assign, too. As in bash, the list is assigned while the arguments are being
-    expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it.
-    What is wrong with these is left to the built-in, which says it once. A list that cannot be assigned is the
+def in_turn(src: Source, node: Assign, before: list[str], alone: bool) -> Callable[[Runtime], str]:
+    """The same, `before` being the words in front of it. As in bash, the list is assigned while the arguments are
+    being expanded, so that those behind it see it; name=value is assigned only then. That makes a difference where it
+    is not `alone`, where a function of that name gets the words, and where `local` then finds no function.
+    What is wrong with the words is left to the built-in, which says it once. A list that cannot be assigned is the
     built-in's failure where it makes local variables, and ends the command elsewhere."""
     make = compound(src, node)
     head = [before[0], *_options(before[1:])]
@@ -323,19 +324,21 @@ def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime],
     def run(rt: Runtime) -> str:
         word = make(rt)
         assert isinstance(word, Compound)
-        if head[0] in rt.functions or head[0] not in DECLARING or refers:
+        if head[0] not in DECLARING or refers:
             return word
-        if head[0] == "local" and rt.vars.function_scope() is None:
+        in_function = rt.vars.function_scope() is not None
+        by = "declare" if head[0] == "local" and not in_function else head[0]
+        if alone and by == head[0] and by not in rt.functions:
             return word
         from aish.lang import builtins, trace
         from aish.lang.invocation import run_builtin
 
         if rt.xtrace:
             trace.show_list(rt, word, head)
-        builtin = builtins.find(head[0])
+        builtin = builtins.find(by)
         assert builtin is not None
-        if run_builtin(rt, builtin, [*head, word]):
-            if head[0] in _LOCAL and rt.vars.function_scope() is not None and not any("g" in one for one in head[1:]):
+        if run_builtin(rt, builtin, [by, *head[1:], word]):
+            if by in _LOCAL and in_function and not any("g" in one for one in head[1:]):
                 return Compound(word, word.name, word.append, _failed)
             error = ExpansionError("", src, node.start, node.end)
             error.told = True
