@@ -94,6 +94,7 @@ class _Stages:
         self.first = compile_inside(src, node.stages[0], tested=tested) if only_writes(node.stages[0]) else None
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
+        self.site = Site(src, node.start, node.end, node)
         self.texts = [src.text[stage.start : stage.end] for stage in node.stages]
         self.simple = [isinstance(stage, Simple) for stage in node.stages]
 
@@ -106,7 +107,7 @@ class _Stages:
         return self._start(rt, True, self.runs[:-1])
 
     def _start(self, rt: Runtime, foreground: bool, runs: list[Run]) -> tuple[Job, int]:
-        job = Job(self.text)
+        job = Job(self.text, self.site)
         gate = _Gate(rt) if rt.jobs.terminal is not None else None
         edges: dict[int, TensorEdge] = {}
         before = -1
@@ -368,7 +369,7 @@ def _subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
             rt.subshells += 1
             rt.loops = 0
             return inside(rt)
-        job = Job(text)
+        job = Job(text, site)
         process.fork(rt, lambda: inside(rt), job, foreground=True)
         rt.status = status = rt.jobs.wait_foreground(rt, job)
         rt.pipe_status = None
@@ -418,6 +419,7 @@ def _redirected_for_good(src: Source, node: Subshell, body: Run) -> Run:
 def _background(src: Source, node: Background) -> Run:
     command = node.command
     text = src.text[command.start : command.end]
+    site = Site(src, command.start, command.end, command)
     if isinstance(command, Pipeline) and len(command.stages) > 1 and not command.negated:
         stages = _Stages(src, command, False)
 
@@ -433,7 +435,7 @@ def _background(src: Source, node: Background) -> Run:
             return body(rt)
 
         def start(rt: Runtime) -> Job:
-            job = Job(text)
+            job = Job(text, site)
             process.fork(rt, lambda: copy(rt), job, foreground=False, background=True)
             return job
 

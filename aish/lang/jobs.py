@@ -15,6 +15,7 @@ from aish.lang.digits import saturated
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.runtime import Runtime
+    from aish.lang.source import Site
     from aish.lang.terminal import Terminal
 
 _REMEMBERED = 1024
@@ -62,10 +63,12 @@ class Process:
 class Job:
     """A pipeline or a background list. `number` is 0 until it is in the table; `pgid` 0 without job control."""
 
-    __slots__ = ("changed", "kept", "modes", "number", "pgid", "processes", "text")
+    __slots__ = ("changed", "kept", "modes", "number", "pgid", "processes", "site", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, site: Site | None = None) -> None:
         self.text = text
+        self.site = site
+        """Where its command stands."""
         self.processes: list[Process] = []
         self.pgid = 0
         self.number = 0
@@ -108,7 +111,7 @@ class Job:
         """Its command, as bash prints it: laid out, however it was written."""
         from aish.lang.reprint import laid_out
 
-        return laid_out(self.text)
+        return laid_out(self.text, self.site)
 
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""
