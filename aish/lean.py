@@ -92,8 +92,8 @@ class _Kept:
         return _found(*last)
 
     def _is_true(self, states: list[State]) -> bool:
-        """Whether what is here of a module is what this shell wants of it. Where its files have changed, and no others
-        have, somebody is at work on them; where others have, too, they are of a release that came after our start."""
+        """Whether what is here of a module is what this shell wants of it. Where its files have changed, and no
+        others have, somebody is at work on them; else they are of a release that came after our start."""
         return all(map(_unchanged, states)) or not all(map(_unchanged, self.files))
 
     def _load_rest(self) -> None:
@@ -104,7 +104,10 @@ class _Kept:
 
     def image_of(self, names: list[str]) -> tuple[object, ...] | None:
         """What tells this image from others; None where one of these modules comes from elsewhere."""
-        if not all(self._is_true(self.later[name][0]) for name in names if name in self.later) or not self._is_there():
+        if (
+            not all(self._is_true(self.later[name][0]) for name in names if name in self.later)
+            or not self._is_there()
+        ):
             return None
         return self.path, self.found.st_ino, self.found.st_mtime_ns, self.found.st_size
 

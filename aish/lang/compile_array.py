@@ -154,7 +154,7 @@ def entries(src: Source, node: Assign) -> Expand:
 
 
 def _as_word(item: ArrayElement) -> Word:
-    """An element, with what stands in brackets in front of its value: nothing but a part of a word, in some places."""
+    """An element, with the brackets in front of its value: these are nothing but a part of a word in some places."""
     if item.index is None:
         return item.value
     from aish.lang.tree import Literal, Tilde, Word
@@ -162,7 +162,8 @@ def _as_word(item: ArrayElement) -> Word:
     opening = Literal(item.start, item.index.start, "[")
     closing = Literal(item.index.end, item.value.start, "]+=" if item.append else "]=")
     value = [
-        Literal(part.start, part.end, f"~{part.user}") if isinstance(part, Tilde) else part for part in item.value.parts
+        Literal(part.start, part.end, f"~{part.user}") if isinstance(part, Tilde) else part
+        for part in item.value.parts
     ]
     return Word(item.start, item.end, [opening, *item.index.parts, closing, *value])
 
@@ -213,7 +214,9 @@ def _entry(src: Source, item: ArrayElement) -> Step:
 
     def step(rt: Runtime, found: list[Entry]) -> None:
         subscript = index(rt)  # once, and before the value
-        key = _no_key(subscript) if subscript in _NO_KEYS else compile_subscript.computed(lambda rt: subscript, written)
+        key = (
+            _no_key(subscript) if subscript in _NO_KEYS else compile_subscript.computed(lambda rt: subscript, written)
+        )
         found.append((key, append, text(rt)))
 
     return step

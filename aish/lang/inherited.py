@@ -63,7 +63,9 @@ def unpack(environment: dict[str, str]) -> None:
     for under its own name."""
     at = 0
     while (text := environment.pop(_variable(at), None)) is not None:
-        environment |= {name: value for name, value in unpacked(text).items() if not is_name(name) and "=" not in name}
+        environment |= {
+            name: value for name, value in unpacked(text).items() if not is_name(name) and "=" not in name
+        }
         at += 1
 
 

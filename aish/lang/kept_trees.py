@@ -61,8 +61,8 @@ def parser_of(
     more: Callable[[], str] | None = None,
     ended: Callable[[], bool] | None = None,
 ) -> KeptParser | None:
-    """What reads the file whose state is `status`; None where its tree cannot be kept in `folder`, or what it would be
-    kept for is not known: of a shell that began before files of ours changed nobody knows which of them it has.
+    """What reads the file whose state is `status`; None where its tree cannot be kept in `folder`, or what would
+    read it is not known: of a shell that began before files of ours changed nobody knows which of them it has.
 
     `more` gives more of its text, '' at the end; None: all of it is in `source`. `ended`: whether more would."""
     settled = _SETTLED_S if status.st_ctime_ns % _SECOND_NS else _COARSE_SETTLED_S

@@ -160,7 +160,10 @@ def test_what_is_handed_on_is_no_variable(name: str, aish: Aish) -> None:
 @pytest.mark.parametrize("name", ["g;echo PWN;h", "a b", "a$(b)", "a\nb", "a'b"])
 def test_a_function_of_the_environment_has_a_word_for_a_name(name: str, aish: Aish) -> None:
     """Fault: what `declare -F` shows was not what it said."""
-    environment = aish.environment | {f"BASH_FUNC_{name}%%": "() { echo no; }", "BASH_FUNC_a-b.c%%": "() { echo yes; }"}
+    environment = aish.environment | {
+        f"BASH_FUNC_{name}%%": "() { echo no; }",
+        "BASH_FUNC_a-b.c%%": "() { echo yes; }",
+    }
     found = aish("declare -F; a-b.c", env=environment)
     assert (found.out, found.err) == ("declare -fx a-b.c\nyes\n", "")
 
