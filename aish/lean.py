@@ -13,7 +13,7 @@ from _frozen_importlib import FrozenImporter, ModuleSpec, _gcd_import  # type: i
 from _frozen_importlib_external import PathFinder, SourceFileLoader
 from gc import disable
 from marshal import loads
-from posix import O_CLOEXEC, O_RDONLY, close, fstat, open, pread, stat, unlink
+from posix import O_CLOEXEC, O_RDONLY, close, dup2, fstat, open, pread, stat, unlink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,17 +50,22 @@ Namespace: Any = type(sys.implementation)
 """SimpleNamespace, which is there already: each class of our own takes 10 us of every start."""
 _SHELL = "aish.shell"
 """Who imports it needs all of the first modules, and not some verb."""
+_KEPT_FD = 127
+"""Where the image stays open: among a shell's own (aish.lang.descriptors), the last one for which the system needs no
+larger table. Scripts may have use for any number."""
 READER_BYTES = 1 << 14
 """This module's code, which bin/aish reads; behind it the head, an Image, and behind that the pieces, lists of
 modules."""
 
 
 class _Kept:
-    """The first finder: modules of the image `path`, whose pieces begin at `begin`; `found` is the state of that."""
+    """The first finder: modules of the image `path`, whose pieces begin at `begin`; `found` is the state of that.
+
+    It stays open, so that a shell is of one release for life: an upgrade replaces files, this one among them."""
 
     def __init__(self, image: Image, first: list[Module], path: str, begin: int, found: stat_result) -> None:
-        self.first, self.later = first, image["later"]
-        self.path, self.begin, self.found = path, begin, found
+        self.first, self.later, self.files = first, image["later"], image["files"]
+        self.path, self.begin, self.found, self.fd = path, begin, found, _KEPT_FD
         self.places = {module[0]: place for place, module in enumerate(first)}
         self.loaded = 0
         """How many of the first modules are."""
@@ -75,14 +80,21 @@ class _Kept:
         if name not in self.later:
             return None
         states, offset, length = self.later[name]
-        modules = self._modules(offset, length) if all(map(_unchanged, states)) else None
-        if modules is None:
+        if not self._is_true(states):
             self._drop()
+            return None
+        modules = self._modules(offset, length)
+        if modules is None:
             return None
         *others, last = modules
         for other in others:
             _load(*other)
         return _found(*last)
+
+    def _is_true(self, states: list[State]) -> bool:
+        """Whether what is here of a module is what this shell wants of it. Where its files have changed, and no
+        others have, somebody is at work on them; else they are of a release that came after our start."""
+        return all(map(_unchanged, states)) or not all(map(_unchanged, self.files))
 
     def _load_rest(self) -> None:
         """All the first modules: looking for each costs as much as loading it."""
@@ -91,10 +103,19 @@ class _Kept:
         self.loaded = len(self.first)
 
     def image_of(self, names: list[str]) -> tuple[object, ...] | None:
-        """What tells this image from others; None where the files of one of these modules have changed since."""
-        if not all(_unchanged(state) for name in names if name in self.later for state in self.later[name][0]):
+        """What tells this image from others; None where one of these modules comes from elsewhere."""
+        if (
+            not all(self._is_true(self.later[name][0]) for name in names if name in self.later)
+            or not self._is_there()
+        ):
             return None
         return self.path, self.found.st_ino, self.found.st_mtime_ns, self.found.st_size
+
+    def _is_there(self) -> bool:
+        fd = self._opened()
+        if fd is not None and fd != _KEPT_FD:
+            close(fd)
+        return fd is not None
 
     def _drop(self) -> None:
         """Delete the image that is not true any more, or damaged: the next start makes a new one. Another one may be
@@ -105,19 +126,36 @@ class _Kept:
         except OSError:
             pass  # it is gone, or cannot be deleted by us
 
-    def _modules(self, offset: int, length: int) -> list[Module] | None:
-        """A piece; None where the image was deleted or replaced since the start: places are others in a new one; and
-        where it was damaged."""
+    def _opened(self) -> int | None:
+        """The image; None where it is not kept, and was deleted or replaced since the start: places are others in a
+        new one. A copy of the shell reads from the same open file: its position is nobody's."""
+        try:
+            if _same(fstat(_KEPT_FD), self.found):
+                return _KEPT_FD
+        except OSError:
+            pass  # something has closed it
         try:
             fd = open(self.path, O_RDONLY | O_CLOEXEC)
         except OSError:
             return None
+        if _same(fstat(fd), self.found):
+            return fd
+        close(fd)
+        return None
+
+    def _modules(self, offset: int, length: int) -> list[Module] | None:
+        """A piece; None where it cannot be had, or was damaged."""
+        fd = self._opened()
+        if fd is None:
+            return None
         try:
-            return _piece(fd, self.begin + offset, length) if _same(fstat(fd), self.found) else None
+            return _piece(fd, self.begin + offset, length)
         except (EOFError, TypeError, ValueError):
+            self._drop()
             return None
         finally:
-            close(fd)
+            if fd != _KEPT_FD:
+                close(fd)
 
 
 def _piece(fd: int, offset: int, length: int) -> list[Module]:
@@ -236,6 +274,7 @@ def enter(path: str) -> bool:
             first += _piece(fd, at, length)
             at += length
         kept = _Kept(image, first, path, begin, found)
+        _keep_open(fd)
     finally:
         close(fd)
     if "os" not in sys.modules:
@@ -244,6 +283,17 @@ def enter(path: str) -> bool:
     sys.meta_path.insert(0, kept)
     sys.meta_path.append(Namespace(find_spec=_find_elsewhere, added=image["added"]))
     return True
+
+
+def _keep_open(fd: int) -> None:
+    """Have the image stay open, where nobody has handed us the number, and the limit on descriptors allows it."""
+    try:
+        fstat(_KEPT_FD)
+    except OSError:
+        try:
+            dup2(fd, _KEPT_FD, False)
+        except OSError:
+            pass  # it is opened again
 
 
 def _unchanged(state: State) -> bool:

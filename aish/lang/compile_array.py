@@ -7,7 +7,7 @@ from aish.lang.arrays import Associative, Indexed, SubscriptError
 from aish.lang.assignments import DECLARING
 from aish.lang.brace_expansion import has_braces
 from aish.lang.compile_assign import shown
-from aish.lang.control import CommandError
+from aish.lang.control import CommandError, told
 from aish.lang.source import ExpansionError, Site
 from aish.lang.tree import ArrayLiteral
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from aish.lang.compile_word import Fields, Text
     from aish.lang.runtime import Runtime
     from aish.lang.source import Source
-    from aish.lang.tree import ArrayElement, Assign
+    from aish.lang.tree import ArrayElement, Assign, Word
 
     Entry = tuple[Key | None, bool, str]
     """(subscript or None, appends, value)"""
@@ -78,6 +78,8 @@ def element(src: Source, node: Assign, value: Text) -> Store:
             variables = rt.vars
             if name in variables.references:
                 real = _plain_target(rt, name)
+                if variables.references.get(real) == "":
+                    raise CommandError(f"{target}: '{real}' refers to nothing", hint="declare -n REFERENCE=NAME")
                 subscripts.at_home(rt, real, lambda: put(rt, real, text))
             else:
                 put(rt, name, text)
@@ -131,26 +133,57 @@ def entries(src: Source, node: Assign) -> Expand:
     """The closure that expands what stands between the parentheses, before anything is assigned.
 
     Keys and values of an associative array that stand without brackets are each one word, as in bash, like the values
-    behind [key]=.
+    behind [key]=; and where the first one does, brackets of the others are a part of theirs.
     """
     literal = node.value.parts[0]
     assert isinstance(literal, ArrayLiteral)
-    if all(item.index is None for item in literal.items):
-        fields = compile_word.argument_list([compile_word.fields(src, item.value) for item in literal.items])
-        texts = [compile_word.as_text(compile_word.text(src, item.value)) for item in literal.items]
+    items = literal.items
+    if items and items[0].index is not None:
+        return _listed(src, items)
+    pairs = [compile_word.as_text(compile_word.text(src, _as_word(item))) for item in items]
+    if all(item.index is None for item in items):
+        fields = compile_word.argument_list([compile_word.fields(src, item.value) for item in items])
+        listed: Expand = lambda rt, associative: [(None, False, value) for value in fields(rt)]  # noqa: E731
+    else:
+        listed = _listed(src, items)
 
-        def plain(rt: Runtime, associative: bool) -> list[Entry]:
-            values = [text(rt) for text in texts] if associative else fields(rt)
-            return [(None, False, value) for value in values]
+    def run(rt: Runtime, associative: bool) -> list[Entry]:
+        return [(None, False, text(rt)) for text in pairs] if associative else listed(rt, associative)
 
-        return plain
-    steps = [_entry(src, item) for item in literal.items]
-    if any(map(_is_braced, literal.items)):
-        return _braced(src, literal.items, steps)
+    return run
+
+
+def _as_word(item: ArrayElement) -> Word:
+    """An element, with the brackets in front of its value: these are nothing but a part of a word in some places."""
+    if item.index is None:
+        return item.value
+    from aish.lang.tree import Literal, Tilde, Word
+
+    opening = Literal(item.start, item.index.start, "[")
+    closing = Literal(item.index.end, item.value.start, "]+=" if item.append else "]=")
+    value = [
+        Literal(part.start, part.end, f"~{part.user}") if isinstance(part, Tilde) else part
+        for part in item.value.parts
+    ]
+    return Word(item.start, item.end, [opening, *item.index.parts, closing, *value])
+
+
+def _listed(src: Source, items: list[ArrayElement]) -> Expand:
+    """Elements with a subscript, and others between them perhaps.
+
+    Where some [key]= holds braces, or is followed by them, in bash the words that these give are all values of an
+    indexed array, and the brackets in front of each of them are a part of it, expanded as the rest is."""
+    steps = [_entry(src, item) for item in items]
+    words = steps
+    if any(map(_is_braced, items)):
+        words = [
+            _entry(src, _without_index(item)) if _is_braced(item) else step
+            for item, step in zip(items, steps, strict=True)
+        ]
 
     def run(rt: Runtime, associative: bool) -> list[Entry]:
         found: list[Entry] = []
-        for step in steps:
+        for step in steps if associative or not rt.braceexpand else words:
             step(rt, found)
         return found
 
@@ -161,28 +194,10 @@ def _is_braced(item: ArrayElement) -> bool:
     return item.index is not None and (has_braces(item.value) or has_braces(item.index))
 
 
-def _braced(src: Source, items: list[ArrayElement], steps: list[Step]) -> Expand:
-    """Some [key]= holds braces, or is followed by them: in bash the words that these give are all values of an
-    indexed array, and the brackets in front of each of them are a part of it, expanded as the rest is."""
-    from aish.lang.tree import ArrayElement, Literal, Word
+def _without_index(item: ArrayElement) -> ArrayElement:
+    from aish.lang.tree import ArrayElement
 
-    texts: list[Step] = []
-    for item, step in zip(items, steps, strict=True):
-        if _is_braced(item):
-            assert item.index is not None
-            opening = Literal(item.start, item.index.start, "[")
-            closing = Literal(item.index.end, item.value.start, "]+=" if item.append else "]=")
-            word = Word(item.start, item.end, [opening, *item.index.parts, closing, *item.value.parts])
-            step = _entry(src, ArrayElement(item.start, item.end, word, False, None))
-        texts.append(step)
-
-    def run(rt: Runtime, associative: bool) -> list[Entry]:
-        found: list[Entry] = []
-        for step in steps if associative or not rt.braceexpand else texts:
-            step(rt, found)
-        return found
-
-    return run
+    return ArrayElement(item.start, item.end, _as_word(item), False, None)
 
 
 def _entry(src: Source, item: ArrayElement) -> Step:
@@ -193,21 +208,26 @@ def _entry(src: Source, item: ArrayElement) -> Step:
     text = compile_word.as_text(compile_word.text(src, item.value))
     append = item.append
     if isinstance(index, str):
-        key_of = compile_subscript.key(src, item.index) if index else _no_key
+        key_of = _no_key(index) if index in _NO_KEYS else compile_subscript.key(src, item.index)
         return lambda rt, found: found.append((key_of, append, text(rt)))
     written = src.text[item.index.start : item.index.end]
 
     def step(rt: Runtime, found: list[Entry]) -> None:
         subscript = index(rt)  # once, and before the value
-        key = compile_subscript.computed(lambda rt: subscript, written) if subscript else _no_key
+        key = (
+            _no_key(subscript) if subscript in _NO_KEYS else compile_subscript.computed(lambda rt: subscript, written)
+        )
         found.append((key, append, text(rt)))
 
     return step
 
 
-def _no_key(rt: Runtime, array: Array) -> int | str:
-    """Of []=value, which is arithmetic nowhere: in a list, bash takes that for 0 in no array."""
-    return ""
+_NO_KEYS = ("", "@", "*")
+
+
+def _no_key(subscript: str) -> Key:
+    """Of []=value, which is arithmetic nowhere: in a list, bash takes that for 0 in no array. And of [@]=value."""
+    return lambda rt, array: subscript
 
 
 def fill(rt: Runtime, name: str, found: list[Entry], append: bool) -> None:
@@ -270,6 +290,11 @@ def _possible(rt: Runtime, name: str, array: Array, key: int | str) -> int | str
         return None
 
 
+def _failed(rt: Runtime, associative: bool) -> list[Entry]:
+    """Of a list that could not be assigned in its turn: that was told then, and is the built-in's failure."""
+    raise told(1)
+
+
 def _refused(rt: Runtime, associative: bool) -> list[Entry]:
     raise CommandError("an element cannot be a list", hint="name=(elements)")
 
@@ -283,16 +308,18 @@ def compound(src: Source, node: Assign) -> Callable[[Runtime], str]:
     return lambda rt: Compound(text, name, append, expand)
 
 
+_LOCAL = frozenset(["declare", "local", "typeset"])
 _IN_FRONT = frozenset("Iilnuc")
 """Options that matter while a list is assigned in its turn, in front of all operands; others the built-in heeds at
 the end. In bash -a, -A and -g do so in any place."""
 
 
-def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime], str]:
-    """The same where other arguments assign, too. As in bash, the list is assigned while the arguments are being
-    expanded, so that those behind it see it; name=value is assigned only then. `before`: the words in front of it.
-    What is wrong with these is left to the built-in, which says it once; a list that cannot be assigned ends the
-    command here."""
+def in_turn(src: Source, node: Assign, before: list[str], alone: bool) -> Callable[[Runtime], str]:
+    """The same, `before` being the words in front of it. As in bash, the list is assigned while the arguments are
+    being expanded, so that those behind it see it; name=value is assigned only then. That makes a difference where it
+    is not `alone`, where a function of that name gets the words, and where `local` then finds no function.
+    What is wrong with the words is left to the built-in, which says it once. A list that cannot be assigned is the
+    built-in's failure where it makes local variables, and ends the command elsewhere."""
     make = compound(src, node)
     head = [before[0], *_options(before[1:])]
     refers = any(word[0] == "-" and "n" in word for word in head[1:])
@@ -300,18 +327,22 @@ def in_turn(src: Source, node: Assign, before: list[str]) -> Callable[[Runtime],
     def run(rt: Runtime) -> str:
         word = make(rt)
         assert isinstance(word, Compound)
-        if head[0] in rt.functions or head[0] not in DECLARING or refers:
+        if head[0] not in DECLARING or refers:
             return word
-        if head[0] == "local" and rt.vars.function_scope() is None:
+        in_function = rt.vars.function_scope() is not None
+        by = "declare" if head[0] == "local" and not in_function else head[0]
+        if alone and by == head[0] and by not in rt.functions:
             return word
         from aish.lang import builtins, trace
         from aish.lang.invocation import run_builtin
 
         if rt.xtrace:
             trace.show_list(rt, word, head)
-        builtin = builtins.find(head[0])
+        builtin = builtins.find(by)
         assert builtin is not None
-        if run_builtin(rt, builtin, [*head, word]):
+        if run_builtin(rt, builtin, [by, *head[1:], word]):
+            if by in _LOCAL and in_function and not any("g" in one for one in head[1:]):
+                return Compound(word, word.name, word.append, _failed)
             error = ExpansionError("", src, node.start, node.end)
             error.told = True
             raise error

@@ -56,6 +56,7 @@ class _Stages:
         self.first = compile_inside(src, node.stages[0], tested=tested) if only_writes(node.stages[0]) else None
         self.edges = node.edges
         self.text = src.text[node.start : node.end]
+        self.site = Site(src, node.start, node.end, node)
         self.texts = [src.text[stage.start : stage.end] for stage in node.stages]
         self.simple = [isinstance(stage, Simple) for stage in node.stages]
 
@@ -68,7 +69,7 @@ class _Stages:
         return self._start(rt, True, self.runs[:-1])
 
     def _start(self, rt: Runtime, foreground: bool, runs: list[Run]) -> tuple[Job, int]:
-        job = Job(self.text)
+        job = Job(self.text, self.site)
         gate = _Gate(rt) if rt.jobs.terminal is not None else None
         edges: dict[int, TensorEdge] = {}
         before = -1
@@ -314,6 +315,7 @@ def _negated(src: Source, node: Pipeline) -> Run:
 def _background(src: Source, node: Background) -> Run:
     command = node.command
     text = src.text[command.start : command.end]
+    site = Site(src, command.start, command.end, command)
     if isinstance(command, Pipeline) and len(command.stages) > 1 and not command.negated:
         stages = _Stages(src, command, False)
 
@@ -329,7 +331,7 @@ def _background(src: Source, node: Background) -> Run:
             return run_copy(rt)
 
         def start(rt: Runtime) -> Job:
-            job = Job(text)
+            job = Job(text, site)
             process.fork(rt, lambda: copy(rt), job, foreground=False, background=True)
             return job
 

@@ -49,6 +49,7 @@ class Program:
         if (
             rt.xtrace
             or rt.monitor
+            or rt.keyword
             or any(action and signo > _LAST_SIGNAL for signo, action in rt.signals.traps.items())
         ):
             return None

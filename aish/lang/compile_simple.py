@@ -8,7 +8,7 @@ from aish.lang.invocation import ends_shell, invocation
 from aish.lang.name_value import split_assignment
 from aish.lang.source import ExpansionError, Site
 from aish.lang.text import is_name
-from aish.lang.tree import ArrayLiteral, Assign, Literal, Simple, Word
+from aish.lang.tree import Assign, Literal, Simple, Word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,29 +102,26 @@ def _line(src: Source, node: Simple) -> int:
 def _arguments(
     src: Source, words: list[Word]
 ) -> list[compile_word.Constant | compile_word.Single | compile_word.Many]:
-    found = [_assigning(src, word) or compile_word.fields(src, word) for word in words]
-    if sum(1 for word in words if word.parts and type(word.parts[0]) is Assign) > 1:
-        from aish.lang.compile_array import in_turn
-
-        for at, word in enumerate(words):
-            node = word.parts[0] if word.parts else None
-            if type(node) is Assign and node.value.parts and type(node.value.parts[0]) is ArrayLiteral:
-                options = [before.literal() or "" for before in words[:at]]
-                found[at] = compile_word.Single(in_turn(src, node, options))
-    return found
+    alone = sum(1 for word in words if word.parts and type(word.parts[0]) is Assign) == 1
+    return [_assigning(src, words, at, alone) or compile_word.fields(src, word) for at, word in enumerate(words)]
 
 
-def _assigning(src: Source, word: Word) -> compile_word.Constant | compile_word.Single | compile_word.Many | None:
-    """An argument of `declare` and its kin that assigns is expanded like an assignment, after its braces."""
+def _assigning(
+    src: Source, words: list[Word], at: int, alone: bool
+) -> compile_word.Constant | compile_word.Single | compile_word.Many | None:
+    """An argument of `declare` and its kin that assigns is expanded like an assignment, after its braces. `alone`: no
+    other one does."""
+    word = words[at]
     node = word.parts[0] if word.parts else None
     if type(node) is not Assign:
         return None
     from aish.lang.compile_assign import is_compound
 
     if is_compound(node):
-        from aish.lang.compile_array import compound
+        from aish.lang.compile_array import in_turn
 
-        return compile_word.Single(compound(src, node))
+        before = [other.literal() or "" for other in words[:at]]
+        return compile_word.Single(in_turn(src, node, before, alone))
     if node.index is None and any(type(part) is Literal and "{" in part.text for part in node.value.parts):
         from aish.lang.compile_braces import braced
 

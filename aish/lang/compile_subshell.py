@@ -34,7 +34,7 @@ def subshell(src: Source, node: Subshell, tested: bool, last: bool) -> Run:
             rt.subshells += 1
             rt.loops = 0
             return inside(rt)
-        job = Job(text)
+        job = Job(text, site)
         process.fork(rt, lambda: inside(rt), job, foreground=True)
         rt.status = status = rt.jobs.wait_foreground(rt, job)
         rt.pipe_status = None

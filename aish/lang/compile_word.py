@@ -68,7 +68,7 @@ def text_part(src: Source, part: Node, quoted: bool) -> str | Text:
             number = arithmetic(src, part)
             return lambda rt: str(number(rt))
         case Tilde():
-            return tilde(part.user)
+            return tilde(part.user, part.bash)
         case ProcessSub():
             from aish.lang.compile_process import substitution as process_substitution
 
@@ -123,8 +123,8 @@ def substitution(src: Source, part: CommandSub) -> Text:
     return substitution(src, part)
 
 
-def tilde(user: str) -> Text:
-    """~ and ~user; unchanged where the user is unknown."""
+def tilde(user: str, bash: bool = False) -> Text:
+    """~ and ~user; unchanged where the user is unknown, and of `bash` in posix mode."""
 
     def home(rt: Runtime) -> str:
         if user == "":
@@ -145,7 +145,7 @@ def tilde(user: str) -> Text:
         except KeyError:
             return "~" + user
 
-    return home
+    return (lambda rt: "~" + user if rt.posix else home(rt)) if bash else home
 
 
 # ------------------------------------------------------------------------------------------- pattern

@@ -173,7 +173,7 @@ class Compounds(Assignments):
         words = []
         while self.tok.word is not None and self.tok.kind is WORD:
             self.mark(self.tok.start, self.tok.end, ARGUMENT)
-            words.append(self._argument(self.tok.word))
+            words.append(argument_tildes(self.tok.word))
             self.advance()
         self.end_of_words()
         return words
@@ -227,11 +227,7 @@ class Compounds(Assignments):
                 break
             self.skip_newlines()
         self._close("esac")
-        return Case(start, self._argument(subject), arms)
-
-    def _argument(self, word: Word) -> Word:
-        """A word in which a tilde counts behind `name=`, too, as in an argument of a command; not in posix mode."""
-        return word if self.posix else argument_tildes(word)
+        return Case(start, argument_tildes(subject), arms)
 
     def _arm(self) -> CaseArm:
         start = self.tok.start
@@ -243,7 +239,7 @@ class Compounds(Assignments):
             if self.tok.word is None:
                 self.unexpected("a pattern")
             self.mark(self.tok.start, self.tok.end, ARGUMENT)
-            patterns.append(self._argument(self.tok.word))
+            patterns.append(argument_tildes(self.tok.word))
             self.advance()
             if self.tok.text != "|":
                 break

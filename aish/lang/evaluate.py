@@ -127,7 +127,7 @@ def run_file(rt: Runtime, path: str, data: bytes, status: os.stat_result) -> int
     from aish.lang.kept_trees import parser_of
 
     source.late = True
-    parser = parser_of(source, status, rt.host.tree_folder()) if len(data) == status.st_size else None
+    parser = parser_of(source, status, rt.host.tree_folder(), rt.began_s) if len(data) == status.st_size else None
     try:
         return run_source(rt, source, parser=parser)
     finally:

@@ -9,7 +9,7 @@ import os
 
 from aish.lang.runtime import Function
 from aish.lang.source import ParseError, Source
-from aish.lang.text import encode
+from aish.lang.text import encode, is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _MOST_BYTES = 100 * 1024
 
 _PREFIX = "BASH_FUNC_"
 _SUFFIX = "%%"
+_NO_WORD = frozenset(" \t\n;&|<>()$`\\\"'")
+"""What no function's name has: it would be shown as something else."""
 
 
 def handed_on(environment: dict[str, str], foreign: dict[str, str], path: str, program: str) -> dict[str, str]:
@@ -68,11 +70,13 @@ def is_same_file(path: str, program: str) -> bool:
 
 
 def unpack(environment: dict[str, str]) -> None:
-    """Put back what `packed` moved. What came by its own name may be newer: a shell in between changed it."""
+    """Put back what `packed` moved: nothing that is a variable, which whoever cleans an environment would have looked
+    for under its own name. What came by its own name may be newer: a shell in between changed it."""
     at = 0
     while (text := environment.pop(_variable(at), None)) is not None:
         for name, value in unpacked(text).items():
-            environment.setdefault(name, value)
+            if not is_name(name) and "=" not in name:
+                environment.setdefault(name, value)
         at += 1
 
 
@@ -105,6 +109,8 @@ def adopt(rt: Runtime, variable: str) -> None:
     text = rt.vars.foreign[variable]
     name = variable[len(_PREFIX) : -len(_SUFFIX)]
     if not variable.endswith(_SUFFIX) or not text.startswith("() {") or not name or "/" in name:
+        return
+    if not _NO_WORD.isdisjoint(name):
         return
     definition = f"{name} {text}"
     rt.functions[name] = Function(_on_first_call(name, definition), definition, text[3:])

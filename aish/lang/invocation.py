@@ -124,7 +124,7 @@ def _instead(rt: Runtime, argv: list[str]) -> Run | None:
     from aish.lang.jobs import Job
 
     def run(rt: Runtime) -> int:
-        job = Job(rt.command_text(argv))
+        job = Job(rt.command_text(argv), rt.at)
         process.fork(rt, lambda: rt.call(handler, ["command_not_found_handle", *argv]), job, foreground=True)
         return rt.jobs.wait_foreground(rt, job)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aish.lang.runtime import Runtime
+    from aish.lang.source import Site
     from aish.lang.terminal import Terminal
 
 _REMEMBERED = 1024
@@ -64,10 +65,12 @@ class Process:
 class Job:
     """A pipeline or a background list. `number` is 0 until it is in the table; `pgid` 0 without job control."""
 
-    __slots__ = ("changed", "kept", "modes", "number", "pgid", "processes", "text")
+    __slots__ = ("changed", "kept", "modes", "number", "pgid", "processes", "site", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, site: Site | None = None) -> None:
         self.text = text
+        self.site = site
+        """Where its command stands."""
         self.processes: list[Process] = []
         self.pgid = 0
         self.number = 0
@@ -110,7 +113,7 @@ class Job:
         """Its command, as bash prints it: laid out, however it was written."""
         from aish.lang.reprint import laid_out
 
-        return laid_out(self.text)
+        return laid_out(self.text, self.site)
 
     def describe(self) -> str:
         """The word of `jobs`: Running, Stopped, Done, Exit 2, Terminated."""

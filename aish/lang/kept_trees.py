@@ -57,10 +57,12 @@ def parser_of(
     source: Source,
     status: os.stat_result,
     folder: str,
+    began_s: float,
     more: Callable[[], str] | None = None,
     ended: Callable[[], bool] | None = None,
 ) -> KeptParser | None:
-    """What reads the file whose state is `status`; None where its tree cannot be kept in `folder`.
+    """What reads the file whose state is `status`; None where its tree cannot be kept in `folder`, or what would
+    read it is not known: of a shell that began before files of ours changed nobody knows which of them it has.
 
     `more` gives more of its text, '' at the end; None: all of it is in `source`. `ended`: whether more would."""
     settled = _SETTLED_S if status.st_ctime_ns % _SECOND_NS else _COARSE_SETTLED_S
@@ -68,31 +70,35 @@ def parser_of(
     if not folder or fresh or status.st_mode & _KIND_OF_FILE != _REGULAR or os.geteuid() != os.getuid():
         return None
     try:
-        identity = _identity(status)
+        identity = _identity(status, began_s)
     except OSError:
         return None  # no descriptor left, or we are no folder of files: the text can be read all the same
+    if identity is None:
+        return None
     place = f"{folder}/{status.st_dev:x}-{status.st_ino:x}"
     return KeptParser(source, place, identity, more, ended)
 
 
-def _identity(status: os.stat_result) -> tuple[object, ...]:
+def _identity(status: os.stat_result, began_s: float) -> tuple[object, ...] | None:
     """What must be as it was: the file, and what reads it. Raises OSError."""
     file = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    image = getattr(sys.meta_path[0], "image_of", None)  # of aish.lean: its files were looked at, but for these
+    image = getattr(sys.meta_path[0], "image_of", None)  # of aish.lean
     own = image([f"aish.lang.{name}" for name in _READING]) if image is not None else None
     if own is None:
-        own = _own_files()
-    return sys.version, own, *file
+        own = _own_files(began_s)
+    return None if own is None else (sys.version, own, *file)
 
 
-def _own_files() -> tuple[object, ...]:
-    """Raises OSError."""
+def _own_files(began_s: float) -> tuple[object, ...] | None:
+    """Ours, as they are since this shell began; None where one has changed. Raises OSError."""
     here = tree.__file__.rpartition("/")[0]
     own = []
     with os.scandir(here) as entries:
         for entry in entries:
             if entry.name.endswith(".py"):
                 found = entry.stat()
+                if found.st_ctime > began_s:
+                    return None
                 own.append((entry.name, found.st_mtime_ns, found.st_size))
     return here, tuple(sorted(own))
 

@@ -57,13 +57,18 @@ def split_assignment(word: Word, *, deep: bool = False) -> Assign | None:
 
 
 def argument_tildes(word: Word) -> Word:
-    """An argument of the form name=value, with the tildes in the value found."""
+    """A word of the form name=value that is no assignment, with the tildes in the value found: those of bash."""
     first = word.parts[0] if word.parts else None
     if type(first) is not Literal or "=" not in first.text:
         return word
     found = split_assignment(word)
-    if found is None or not any(type(part) is Tilde for part in found.value.parts):
+    if found is None:
         return word
+    tildes = [part for part in found.value.parts if type(part) is Tilde]
+    if not tildes:
+        return word
+    for part in tildes:
+        part.bash = True
     begin = found.value.start
     head = Literal(first.start, begin, first.text[: first.text.index("=") + 1])
     return Word(word.start, word.end, [head, *found.value.parts])
@@ -81,6 +86,8 @@ def _value_tildes(parts: list[Node], deep: bool) -> list[Node]:
                 at += len(text) + 1
             if last:
                 pieces.append(Literal(at, part.end, last))
+        elif type(part) is Tilde:
+            pieces.append(Tilde(part.start, part.end, part.user))  # not as bash has it any more
         else:
             if deep and type(part) is Parameter and part.op in ("-", "+") and part.argument is not None:
                 part.argument.parts = _value_tildes(part.argument.parts, deep)

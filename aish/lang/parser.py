@@ -337,7 +337,7 @@ class Parser(Compounds):
             if not words:
                 declaring, texts = tok.text in DECLARING, tok.text in TAKING_TEXT
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
-            words.append(tok.word if self.posix or not words else argument_tildes(tok.word))
+            words.append(argument_tildes(tok.word) if words else tok.word)
             if self.tok.text == "(" and self.tok.kind is OPERATOR:
                 if len(words) > 1 or assigns or redirects:
                     self.unexpected("an argument")

@@ -44,14 +44,14 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
     if last and not rt.signals.acts():
         replace(rt, path, argv, environment)
     if rt.monitor and rt.jobs.terminal is not None:
-        job = Job(rt.command_text(argv))
+        job = Job(rt.command_text(argv), rt.at)
         fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
         return rt.jobs.wait_foreground(rt, job)
     forks = not rt.monitor and may_be_stopped(rt)
     rt.signals.mode = signals.WAITING  # before the program is there: it may be interrupted before we go on
     try:
         if forks:
-            job = Job(rt.command_text(argv))
+            job = Job(rt.command_text(argv), rt.at)
             pid = fork(rt, lambda: _become(rt, path, argv, environment), job, foreground=True)
         else:
             pid = spawn(rt, path, argv, environment)
@@ -63,7 +63,7 @@ def run_program(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
             rt.signals.poll()
         raise
     if rt.monitor:
-        job = Job(rt.command_text(argv))
+        job = Job(rt.command_text(argv), rt.at)
         job.pgid = job.add(pid).pid
         return rt.jobs.wait_foreground(rt, job)
     return wait_program(rt, pid, argv)
@@ -287,7 +287,7 @@ def run_stage(rt: Runtime, argv: list[str], *, last: bool = False) -> int:
 
     if last and not rt.signals.acts():
         return stub()
-    job = Job(rt.command_text(argv))
+    job = Job(rt.command_text(argv), rt.at)
     fork(rt, stub, job, foreground=True)
     return rt.jobs.wait_foreground(rt, job)
 
@@ -311,6 +311,6 @@ def run_aish(rt: Runtime, argv: list[str]) -> int:
 
     if not rt.monitor or not rt.host.verb_needs_process(words):
         return verb()
-    job = Job(rt.command_text(argv))
+    job = Job(rt.command_text(argv), rt.at)
     fork(rt, verb, job, foreground=True)
     return rt.jobs.wait_foreground(rt, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import resource
 import stat
 
 from aish.lang import kept_trees, tree
@@ -90,6 +91,7 @@ class RecordingParser(Parser):
         self._news = False
         kept = identity, self._encoder.kinds, self._states, self._commands, self._end
         data = marshal.dumps(kept)  # type: ignore[arg-type]  # object
+        before = os.umask(0o077)  # the script's is for what the script makes
         try:
             if len(data) + kept_trees.SUM_BYTES <= kept_trees.MOST_BYTES:
                 _write(place, kept_trees.sum_of(data) + data)
@@ -97,6 +99,8 @@ class RecordingParser(Parser):
                 os.unlink(place)  # what was kept before is of no use any more
         except OSError:
             pass  # no room, or no folder of ours: the next shell reads the file
+        finally:
+            os.umask(before)
 
 
 class Encoder:
@@ -139,6 +143,9 @@ class Encoder:
 
 def _write(place: str, data: bytes) -> None:
     """Raises OSError."""
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if 0 <= most < len(data):
+        return  # writing would end the shell, by SIGXFSZ
     folder = there = os.path.dirname(place)
     while not os.path.exists(there):
         there = os.path.dirname(there)

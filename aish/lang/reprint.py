@@ -35,6 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from aish.lang.source import Site
     from aish.lang.tree import Assign, Node
 
 _STEP = 4
@@ -76,15 +77,27 @@ def whole(source: Source, node: Node) -> str:
     return printer.text()
 
 
-def laid_out(text: str) -> str:
-    """The text of one command as `jobs` shows it; as it is where it cannot be read alone (its here-document is
-    elsewhere)."""
+def laid_out(text: str, site: Site | None = None) -> str:
+    """The text of one command as `jobs` shows it; as it is where it cannot be read alone. The bodies of its
+    here-documents are elsewhere, and known only where `site` has the command."""
+    node = site.node if site is not None and "<<" in text else None
+    if node is not None:
+        assert site is not None
+        return _with_documents(site.source, node)
     source = Source("jobs", text)
     try:
         items = Parser(source).whole().items
     except ParseError:
         return text
     return whole(source, items[0]) if len(items) == 1 else text
+
+
+def _with_documents(source: Source, node: Node) -> str:
+    """Those of a stage behind the stage, as bash has them here and nowhere else."""
+    if not isinstance(node, Pipeline) or node.negated or len(node.stages) == 1:
+        return whole(source, node)
+    edges = ["", *(f" {edge} " for edge in node.edges)]
+    return "".join([edge + whole(source, stage) for edge, stage in zip(edges, node.stages, strict=True)])
 
 
 class _Printer(Lines):

@@ -26,7 +26,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aish.error import AishError
     from aish.lang.builtins.completion import Spec
     from aish.lang.host import History, Host
     from aish.lang.jobs import Job, JobTable
@@ -490,6 +489,8 @@ class Runtime(Moments):
                 self.run_trap(action, signals.EXIT)
             except (Break, Continue):  # of a loop that `exit` was in: the trap ends
                 pass
+            except AishError as error:  # which ends the trap, and is no news of what the shell did
+                self.report(error)
             finally:  # one that it set for EXIT comes too late
                 self.signals.traps.pop(signals.EXIT, None)
             return status

@@ -282,6 +282,8 @@ def checked_key(array: Array, key: int | str, text: str) -> int | str:
     """`key`, where an element may be made under it. Raises SubscriptError."""
     if key == "":
         raise SubscriptError(f"{text}: bad array subscript", hint="a key is not empty")
+    if isinstance(key, str) and not array.associative:
+        raise SubscriptError(f"{text}: bad array subscript: [{key}] is all of them")
     if isinstance(key, int) and key < 0:
         place: int = array.place(key)
         return place

@@ -133,14 +133,16 @@ class Arithmetic(Node):
 
 
 class Tilde(Node):
-    """~ or ~user at the beginning of a word, or of a part of an assignment's value."""
+    """~ or ~user at the beginning of a word, or of a part of an assignment's value. `bash`: in what only looks like
+    an assignment, where it is text in posix mode."""
 
-    __slots__ = ("user",)
+    __slots__ = ("bash", "user")
 
-    def __init__(self, start: int, end: int, user: str) -> None:
+    def __init__(self, start: int, end: int, user: str, bash: bool = False) -> None:
         self.start = start
         self.end = end
         self.user = user
+        self.bash = bash
 
 
 class Word(Node):

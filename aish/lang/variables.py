@@ -255,6 +255,9 @@ class Variables(Scopes):
             self.dynamic.discard(name)
         from aish.lang.arrays import Associative, Indexed
 
+        if self.references.get(name) == "":
+            self._rt.complain(f"warning: {name}: no reference any more: it refers to nothing, and becomes an array")
+            del self.references[name]
         value = self.values.pop(name, None)
         array = self.arrays[name] = Associative() if associative else Indexed()
         if value is not None:

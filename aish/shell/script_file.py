@@ -30,6 +30,7 @@ class ScriptFile:
         except OSError as error:
             status = 127 if isinstance(error, FileNotFoundError) else 126
             raise CommandError(f"{path}: {error.strerror}", status=status) from None
+        self.began_s = rt.began_s
         if b"\0" in self.rest.partition(b"\n")[0] or self.rest[:4] == b"\x7fELF":
             raise CommandError(f"{path}: a binary file, not a script", status=126)
         self.got_bytes = len(self.rest)
@@ -59,4 +60,4 @@ class ScriptFile:
             return None
         from aish.lang.kept_trees import parser_of
 
-        return parser_of(source, self.status, folder, self.more, self.ended)
+        return parser_of(source, self.status, folder, self.began_s, self.more, self.ended)

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -70,9 +71,9 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Read:
     return run
 
 
-def file(path: Path) -> tuple[Source, os.stat_result, str]:
+def file(path: Path) -> tuple[Source, os.stat_result, str, float]:
     """What parser_of wants to know."""
-    return Source(str(path), path.read_text()), path.stat(), str(path.parent / "cache" / "trees")
+    return Source(str(path), path.read_text()), path.stat(), str(path.parent / "cache" / "trees"), time.time()
 
 
 def kept(script: Path) -> Path:
@@ -200,6 +201,12 @@ def test_where_our_own_files_cannot_be_seen_the_text_is_read(
     assert parser_of(*file(script)) is None
 
 
+def test_a_shell_from_before_an_upgrade_keeps_nothing(script: Path) -> None:
+    """Fault: what the old grammar read was kept as the new one's."""
+    source, status, folder, _ = file(script)
+    assert parser_of(source, status, folder, Path(kept_trees.__file__).stat().st_ctime - 1) is None
+
+
 def test_text_that_aliases_changed_is_not_kept(script: Path, read: Read) -> None:
     """Its places are those of another text."""
     aliases = {"f5": "f6"}
@@ -258,5 +265,5 @@ def test_a_file_is_kept_once_its_clock_must_have_gone_on(
     }
     fake = SimpleNamespace(**{name: getattr(found, name) for name in dir(found) if name.startswith("st_")} | times)
     monkeypatch.setattr(kept_trees, "time", lambda: 1000 + changed + age_s)
-    parser = parser_of(Source("s", SCRIPT), fake, str(tmp_path / "trees"))  # type: ignore[arg-type]
+    parser = parser_of(Source("s", SCRIPT), fake, str(tmp_path / "trees"), time.time())  # type: ignore[arg-type]
     assert (parser is not None) is is_kept

@@ -164,6 +164,26 @@ def test_names_that_are_handed_on_come_back(aish: Aish) -> None:
     assert (found.out, found.err) == ("0 é\n3 é\n\n", "")
 
 
+@pytest.mark.parametrize("name", ["PATH", "PATH=/evil:", "LD_PRELOAD", "_x1"])
+def test_what_is_handed_on_is_no_variable(name: str, aish: Aish) -> None:
+    """Fault: who looked only at the names in an environment, as sudo does, had let any variable pass."""
+    environment = aish.environment | {"AISH_FOREIGN": f"{len(name)} 5 {name}/evil3 1 a.bc"}
+    found = aish("env", env=environment)
+    assert "evil" not in found.out
+    assert "a.b=c\n" in found.out
+
+
+@pytest.mark.parametrize("name", ["g;echo PWN;h", "a b", "a$(b)", "a\nb", "a'b"])
+def test_a_function_of_the_environment_has_a_word_for_a_name(name: str, aish: Aish) -> None:
+    """Fault: what `declare -F` shows was not what it said."""
+    environment = aish.environment | {
+        f"BASH_FUNC_{name}%%": "() { echo no; }",
+        "BASH_FUNC_a-b.c%%": "() { echo yes; }",
+    }
+    found = aish("declare -F; a-b.c", env=environment)
+    assert (found.out, found.err) == ("declare -fx a-b.c\nyes\n", "")
+
+
 def _ignored(status: str) -> int:
     line = next(line for line in status.split("\n") if line.startswith("SigIgn"))
     return int(line.split()[1], 16) & 0x7FFFFFFF

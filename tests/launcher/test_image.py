@@ -139,6 +139,7 @@ def test_deleted_or_replaced_while_a_shell_runs(kept: Installed) -> None:
     """Fault: the running shell reads a module where the old image had it, or dies of the file that is not there."""
     script = '{}; [[ a == a ]] && echo $((1 + 1)); a=b; echo "${{a^}}"; case a in [a-c]) echo d ;; esac; kill -l 9'
     for change in ('rm "$IMAGE"', 'cp "$IMAGE" "$IMAGE.new"; echo >>"$IMAGE.new"; mv "$IMAGE.new" "$IMAGE"'):
+        kept.image.unlink(missing_ok=True)  # the last test may have left one that is not true of all that this needs
         kept.out("-c", "true")
         done = kept.run(kept.program, "-c", script.format(change), env=kept.environ | {"IMAGE": str(kept.image)})
         assert (done.stdout, done.stderr) == ("2\nB\nd\nKILL\n", "")
@@ -197,6 +198,51 @@ def test_a_shell_from_before_a_change_leaves_the_new_one_alone(kept: Installed) 
         out, _ = old.communicate("word\n", timeout=60)
     assert out == "word\n"
     assert kept.image.stat().st_ino == made
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_shell_is_of_one_release_for_life(gone: bool, kept: Installed) -> None:
+    """Fault: what a running shell had not loaded yet came from the release that was installed meanwhile, and wanted
+    of its other modules what these had not."""
+    script = 'echo begun; read x; /bin/echo "$x" | cat; [[ a == a ]] && a=b && echo "${a^}"; exit 3'
+    folder = kept.packages / "aish"
+    with subprocess.Popen(
+        [str(kept.program), "-c", script], env=kept.environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as old:
+        assert old.stdout is not None
+        assert old.stdout.readline() == "begun\n"
+        for name in ("lang/process.py", "lang/conditions.py", "lang/builtins/flow.py"):
+            path = folder / name
+            path.write_text(path.read_text() + "\nfrom aish.lang.control import BrandNew\n")
+        (folder / "lang/control.py").write_text((folder / "lang/control.py").read_text() + "\nclass BrandNew: ...\n")
+        if gone:
+            folder.rename(kept.place / "gone")
+        else:
+            done = kept.run(kept.program, "-c", script.replace("read x", "x=new"))  # which makes an image
+            assert (done.stdout, done.returncode) == ("begun\nnew\nB\n", 3)
+        out, _ = old.communicate("word\n", timeout=60)
+        if gone:
+            (kept.place / "gone").rename(folder)
+    assert (out, old.returncode) == ("word\nB\n", 3)
+
+
+@pytest.mark.parametrize("change", ["exec 127>&-", "exec 127</dev/null", "{ :; } 127>/dev/null", "ulimit -n 20"])
+def test_a_script_has_use_for_every_number(change: str, kept: Installed) -> None:
+    """The image stays open under one, which is not the shell's alone."""
+    script = f"{change}; [[ a == a ]] && a=b && echo ${{a^}}; (a=c; echo ${{a@Q}}); echo $((1 + 1)) | cat"
+    assert kept.out("-c", script) == "B\n'c'\n2\n"
+    assert is_lean(kept)
+    place = kept.home / "place"
+    inner = f"exec 127>{place}; {kept.program} -c 'echo mine >&127; [[ a == a ]] && echo too >&127'"
+    assert kept.out("-c", inner) == ""
+    assert place.read_text() == "mine\ntoo\n"
+
+
+def test_short_of_descriptors_is_no_reason_to_delete_it(kept: Installed) -> None:
+    made = kept.image.stat().st_ino
+    kept.run(kept.program, "-c", "exec 127>&-; ulimit -n 3; [[ a == a ]]; history -s a", env=kept.environ)
+    assert kept.image.stat().st_ino == made
+    assert kept.out("-c", "ulimit -n 3; [[ a == a ]] && echo $((1 + 1)); history -s a; echo $?") == "2\n0\n"
 
 
 def test_no_place_for_it(kept: Installed) -> None:

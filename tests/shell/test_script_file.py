@@ -81,6 +81,23 @@ def test_a_script_that_ends_in_exec_is_kept(aish: Aish) -> None:
     assert kept.stat().st_mtime_ns == before  # else it was read, and written, again
 
 
+@pytest.mark.parametrize(("mask", "mode"), [("0000", "666"), ("0777", "0")])
+def test_the_folder_is_nobody_elses_whatever_a_script_does_to_umask(mask: str, mode: str, aish: Aish) -> None:
+    """Fault: the first script said `umask 0`, and ~/.cache was anybody's to write; or 777, and nobody's."""
+    (aish.folder / "s").write_text(PADDING + f"umask {mask}; umask; : >made; stat -c %a made\numask\n")
+    assert run(aish, "s")[0].out == f"{mask}\n{mode}\n{mask}\n"
+    for folder in (".cache", ".cache/aish", ".cache/aish/trees"):
+        assert (aish.folder / folder).stat().st_mode & 0o777 == 0o700
+    assert len(list((aish.folder / ".cache" / "aish" / "trees").iterdir())) == 1
+
+
+def test_a_limit_on_the_size_of_files_is_for_the_script(aish: Aish) -> None:
+    """Fault: writing the tree was the shell's end by SIGXFSZ, before its last command."""
+    (aish.folder / "s").write_text(PADDING + "trap 'echo xfsz' XFSZ; ulimit -f 0\necho last\n")
+    found = run(aish, "s")[0]
+    assert (found.out, found.err, found.status) == ("last\n", "", 0)
+
+
 def test_an_error_is_told_each_time_where_it_is_reached(aish: Aish) -> None:
     (aish.folder / "s").write_text(PADDING + "echo before\nif )\n")
     first, again = run(aish, "s")[0], run(aish, "s")[0]

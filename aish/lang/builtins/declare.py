@@ -190,7 +190,8 @@ def _each(rt: Runtime, wanted: _Request, operands: list[str]) -> int:
         try:
             _one(rt, wanted, operand)
         except CommandError as error:
-            rt.complain(f"{wanted.word}: {error.message}", hint=error.hint)
+            if not error.told:
+                rt.complain(f"{wanted.word}: {error.message}", hint=error.hint)
             wanted.status = 1
             refused = refused or error.readonly
     if refused:

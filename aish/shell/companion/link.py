@@ -11,6 +11,7 @@ import json
 import os
 import select
 import socket
+import sys
 import time
 
 from aish.lang import signals
@@ -280,8 +281,9 @@ def _companion(fd: int, serve: Serve) -> NoReturn:
         keep = os.dup(fd)
         for number in (0, 1, 2):
             os.dup2(null, number)
+        keeps = (0, 1, 2, keep, getattr(sys.meta_path[0], "fd", None))  # the last: aish.lean's
         for name in os.listdir("/proc/self/fd"):
-            if int(name) > 2 and int(name) != keep:
+            if int(name) not in keeps:
                 try:
                     os.close(int(name))
                 except OSError:
