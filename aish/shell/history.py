@@ -55,6 +55,7 @@ class History:
         self._path = os.path.join(folders.state(), NAME)
         self._came = time.time()
         self._text = False
+        self.files = history_text.Files()
         self.notice = ""
         """What is to be told before the next prompt."""
         self.unique: list[str] = []
@@ -100,18 +101,20 @@ class History:
         self._append(line, new=True)
 
     def new_lines(self) -> list[tuple[int, str, float]]:
-        """Those that were typed here; with a text file, those of them that it has not got yet and is to get."""
+        """Those that were typed here, that no text file was given yet, and that do not look like a secret: such a
+        line comes into a file where `history -w` asks for all."""
         self.lines()  # their numbers depend on how many came before
-        if not self._text:
-            return self._numbered()
         new = [item for item, line in zip(self._numbered(), self._lines, strict=True) if line.new]
         if not new:
             return []
-        for line in self._lines:
-            line.new = False
         from aish.shell.secret_lines import looks_secret
 
         return [item for item in new if not looks_secret(item[1])]
+
+    def written(self) -> None:
+        """A text file was given them."""
+        for line in self._lines:
+            line.new = False
 
     def is_own(self, path: str) -> bool:
         """Whether `path` is the file that the companion writes, by whatever name."""
@@ -210,7 +213,7 @@ class History:
 
     def _read_text(self) -> list[str]:
         try:
-            return history_text.read(self.rt.vars.get("HISTFILE") or "/dev/null")
+            return self.files.read(self.rt.vars.get("HISTFILE") or "/dev/null")
         except OSError:
             return []  # it is not there yet
 
@@ -221,7 +224,8 @@ class History:
             self.rt.complain("HISTFILE: the file of the prompt's history: the lines of this shell were not written")
             return
         try:
-            history_text.write(path, [line for _, line, _ in self.new_lines()], append=True)
+            self.files.write(path, [line for _, line, _ in self.new_lines()], append=True)
+            self.written()
         except OSError as error:
             self.rt.complain(f"HISTFILE: {error.strerror}")
 

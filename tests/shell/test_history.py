@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.lang.history_text import Files
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
 from aish.shell.companion.answers import Answers
@@ -94,6 +95,48 @@ def test_the_next_shell_goes_on_with_the_numbers(shells: Callable[..., History])
     assert typed(second, "three") == ["one", "two", "three"]
     assert [number for number, *_ in second.lines()] == [1, 2, 3]
     assert [line for _, line, _ in second.new_lines()] == ["three"]
+
+
+def test_a_text_file_is_given_each_line_once(shells: Callable[..., History], tmp_path: Path) -> None:
+    """At a prompt `history -a` gave all lines of the shell each time, those that look secret as well."""
+    history = shells()
+    for lines, given in ((("one", "TOKEN=abcdefghijk x"), ["one"]), (("two",), ["two"]), ((), [])):
+        typed(history, *lines)
+        assert [line for _, line, _ in history.new_lines()] == given
+        history.written()
+
+
+def test_lines_are_shared_by_a_text_file(tmp_path: Path) -> None:
+    """`history -a; history -n`: -n read the whole file each time, own lines as well; what another shell has put
+    between two of ours is not missed, as bash's count misses it."""
+    (tmp_path / "hf").write_text("old\n")
+    script = "history -a\necho other >> hf\nhistory -a; history -n\nhistory -a; history -n; history\n"
+    done = read_in(tmp_path, script, HISTFILE="hf")
+    own = ["history -a", "echo other >> hf", "history -a; history -n"]
+    listed = [line.split(None, 1)[1] for line in done.stdout.splitlines()]
+    assert listed == ["old", *own, "other", "history -a; history -n; history"]
+
+
+def test_files_that_are_read_on(tmp_path: Path) -> None:
+    """What is new to us, whoever writes, cuts or replaces the file."""
+    path = str(tmp_path / "hf")
+    files, other = Files(), Files()
+    files.write(path, ["a"], append=True)
+    assert files.read(path, new=True) == []
+    other.write(path, ["b"], append=True)
+    files.write(path, ["c"], append=True)
+    files.write(path, ["d"], append=True)
+    other.write(path, ["#1700000000", "e"], append=True)
+    assert files.read(path, new=True) == ["b", "e"]
+    assert files.read(path, new=True) == []
+    assert files.read(path) == ["a", "b", "c", "d", "e"]
+    assert other.read(path, new=True) == ["a", "c", "d"]
+    other.write(path, ["f"], append=False)
+    assert files.read(path, new=True) == []  # shorter than before: what of it is new cannot be told
+    other.write(path, ["g"], append=True)
+    assert files.read(path, new=True) == ["g"]
+    files.write(path, ["h"], append=False)
+    assert files.read(path, new=True) == []
 
 
 def test_what_is_typed_before_the_file_is_read_comes_behind_it(shells: Callable[..., History]) -> None:
