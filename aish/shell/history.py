@@ -7,10 +7,12 @@ into it is for `kept` to say.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from aish.config import folders
 from aish.lang import history_text
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,7 +143,8 @@ class History:
             if number >= oldest and not first <= number <= last
         ]
         self._loaded = [(number, line, when) for number, (_, line, when) in enumerate(left, 1)]
-        self.unique = [line for line in self.unique if line not in gone]
+        forgotten = set(gone)
+        self.unique = [line for line in self.unique if line not in forgotten]
         if disk and self.on_disk and gone:
             self.link.tell("history_forget", lines=gone)
 
@@ -261,7 +264,8 @@ class History:
         self.known = True
         if isinstance(found, list):
             own = [line.text for line in reversed(self._lines)]
-            secret = [line for line in dict.fromkeys(own) if line not in set(found)]
+            known = set(found)
+            secret = [line for line in dict.fromkeys(own) if line not in known]
             self.unique = [*secret, *found]
 
     def _notice(self, found: object) -> None:
@@ -271,4 +275,4 @@ class History:
     @property
     def _most(self) -> int:
         size = self.rt.vars.get("HISTSIZE") or ""
-        return int(size) if size.isdecimal() else LOADED
+        return min(saturated(size), sys.maxsize) if size.isdecimal() and size.isascii() else LOADED
