@@ -686,6 +686,8 @@ def test_lines_are_counted_at_a_prompt(terminal: Terminal) -> None:
     terminal.run("f() { echo F$LINENO; }")
     assert "F1\r\n" in terminal.run("f")
     assert "E5\r\n" in terminal.run("eval 'echo E$LINENO'")
+    assert "A1\r\nM6\r\n" in terminal.run("trap 'echo A$LINENO' USR1; kill -USR1 $$; echo M$LINENO")
+    assert "C7\r\n" in terminal.run("trap 'echo C$LINENO' ERR; false")
 
 
 def test_autocd(terminal: Terminal) -> None:
