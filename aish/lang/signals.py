@@ -142,6 +142,10 @@ class Signals:
         """Whether the job that begins is to stop at once."""
         return self.stop_asked_s > 0 and monotonic() - self.stop_asked_s < _STOP_S
 
+    def no_stop_was_asked(self) -> None:
+        """That SIGTSTP was sent by ourselves: no key was pressed, and the next job is not meant."""
+        self.stop_asked_s = 0.0
+
     # ----------------------------------------------------------------------------------------- traps
 
     def trap(self, signo: int, action: str | None) -> None:

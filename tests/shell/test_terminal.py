@@ -270,6 +270,12 @@ def test_ctrl_z_in_an_empty_line_is_for_no_program(terminal: Terminal) -> None:
     terminal.expect("st0\r\n")
 
 
+@pytest.mark.parametrize("target", ["$$", "0", "-$$"])
+def test_sigtstp_that_the_shell_sends_itself_is_for_no_program(target: str, terminal: Terminal) -> None:
+    """It was taken for Ctrl-Z, and the next program stopped."""
+    assert "after 0\r\n" in terminal.run(f"kill -TSTP -- {target}; sleep 0.1; echo after $?")
+
+
 def test_ctrl_z_of_a_pipeline_stops_all_of_it(terminal: Terminal) -> None:
     terminal.start("sleep 1000 | (cat; echo never) | (echo the la''st >&2; cat)")
     terminal.expect("the last")  # who is begun later would not be stopped, in bash as well
