@@ -333,7 +333,7 @@ def test_many_lines_here_and_in_the_file(shells: Callable[..., History]) -> None
     for number in range(20_000):
         history.add(f"own {number}")
     began = time.process_time()
-    history._renewed([f"other {number}" for number in range(5000)])  # noqa: SLF001
+    history._renewed([f"other {number}" for number in range(5000)])
     assert (len(history.unique), history.unique[0]) == (25_000, "own 19999")
     history.delete(1, 20_000, disk=False)
     assert len(history.unique) == 5000

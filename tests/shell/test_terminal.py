@@ -723,3 +723,27 @@ def test_norc_is_stronger_than_rcfile(tmp_path: Path, open_terminal: Callable[..
     (tmp_path / "rc").write_text("mine=read\n")
     terminal = open_terminal("dumb", "--norc", "--rcfile", str(tmp_path / "rc"), "-i")
     assert "=unread=" in terminal.run("echo =${mine-unread}=")
+
+
+@pytest.mark.parametrize("to", [">log", "> >(cat >log)", ">&-", ">/dev/full"])
+def test_the_prompt_is_not_where_commands_write(to: str, terminal: Terminal) -> None:
+    """It was drawn on stdout, with every key: `exec >file` took both, `exec >&-` ended the shell."""
+    terminal.run(f"exec {to}")
+    assert "to stderr\r\n" in terminal.run("echo to std''err >&2")
+    terminal.run("echo written")
+    terminal.run("exec >/dev/tty")
+    if "log" in to:
+        terminal.run("until [ -s log ]; do :; done")
+        assert (terminal.folder / "log").read_text() == "written\n"
+    assert "back\r\n" in terminal.run("echo ba''ck")
+
+
+@pytest.mark.parametrize("to", ["&-", "/dev/full"])
+def test_a_shell_that_cannot_draw_goes_on(to: str, terminal: Terminal) -> None:
+    """It ended with status 70."""
+    terminal.type(f"exec 2>{to}\r")
+    terminal.type("echo still he''re\r")
+    terminal.expect("still here\r\n")
+    terminal.type("exec 2>/dev/tty\r")
+    terminal.at_prompt()
+    assert "back\r\n" in terminal.run("echo ba''ck")
