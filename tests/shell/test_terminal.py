@@ -747,3 +747,18 @@ def test_a_shell_that_cannot_draw_goes_on(to: str, terminal: Terminal) -> None:
     terminal.type("exec 2>/dev/tty\r")
     terminal.at_prompt()
     assert "back\r\n" in terminal.run("echo ba''ck")
+
+
+def test_ctrl_c_while_a_second_prompt_is_made(terminal: Terminal) -> None:
+    """A traceback was shown, and a key was waited for."""
+    terminal.run("PS2='$(echo be''gun >&2; sleep 1000)> '")
+    terminal.type("if true\r")
+    terminal.expect("begun")
+    terminal.type("\x03")
+    assert "Traceback" not in terminal.at_prompt()
+    assert "=130=" in terminal.run("echo =$?=")
+    terminal.run("PS2='$(echo be''gun >&2; kill -USR1 $$; sleep 0.1)> '; trap 'exit 9' USR1")
+    terminal.type("if true\r")
+    terminal.expect(pexpect.EOF)
+    terminal.child.wait()
+    assert terminal.child.exitstatus == 9
