@@ -62,6 +62,10 @@ _DEFAULT_AT_START = (_signal.SIGPIPE, _signal.SIGXFSZ)
 _STOP_S = 0.25
 """For so long is a Ctrl-Z for the job that is about to begin."""
 _END_PROGRAMS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
+DEADLY = (
+    SIGTERM, SIGHUP, SIGQUIT, _signal.SIGALRM, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGXCPU, _signal.SIGVTALRM,
+)  # fmt: skip
+"""What ends a program, and leaves time to put a terminal back before that: as bash has it."""
 _INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
 
 

@@ -615,25 +615,32 @@ def test_an_action_while_read_e_waits_has_the_terminal_as_commands_have_it(termi
 
 
 _EDITS = """set -m
-{aish} -c 'read -e -p "$$ line?_" x; echo "got <$x>"'
+{aish} -c 'read {option} -p "$$ line?_" x; echo "got <$x>"'
 echo status=$?
 stty -a
 fg
 """
 
 
-@pytest.mark.parametrize("end", ["\x1a", "\x1c", signal.SIGTERM, signal.SIGHUP])
-def test_read_e_in_a_script_leaves_the_terminal_as_it_was(end: str | int, tmp_path: Path) -> None:
-    """What ended or stopped it left the editor's modes behind: its parent found no line to read, and ended too."""
+@pytest.mark.parametrize(
+    ("option", "end"),
+    [("-e", end) for end in ("\x1a", "\x1c", signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)]
+    + [(option, end) for option in ("-s", "-n9") for end in ("\x1c", signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1)],
+)
+def test_read_in_a_script_leaves_the_terminal_as_it_was(option: str, end: str | int, tmp_path: Path) -> None:
+    """What ended or stopped it left its modes behind: its parent found no line to read, and ended too."""
     script = tmp_path / "edits"
-    script.write_text(_EDITS.format(aish=f"{sys.executable} -m aish.shell"))
+    script.write_text(_EDITS.format(aish=f"{sys.executable} -m aish.shell", option=option))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
     child = pexpect.spawn("sh", [str(script)], env=environment, encoding="utf-8", timeout=30, dimensions=(30, 120))
     child.delaybeforesend = None
     child.expect(r"(\d+) line\?_")
     pid = int(child.match.group(1))
-    child.send("ab")
-    child.expect("ab")
+    if option == "-s":
+        child.waitnoecho()
+    else:
+        child.send("ab")
+        child.expect("ab")
     if isinstance(end, int):
         os.kill(pid, end)
     else:
@@ -648,6 +655,22 @@ def test_read_e_in_a_script_leaves_the_terminal_as_it_was(end: str | int, tmp_pa
         child.send("cd\r")
         child.expect_exact("got <abcd>")
     child.expect(pexpect.EOF)
+    child.close()
+
+
+def test_a_trap_that_is_set_while_a_password_is_read_stays(tmp_path: Path) -> None:
+    """Its signal had the default action behind `read -s`."""
+    code = "trap 'trap \"echo TERM\" TERM; echo set' USR1; read -sp q: x; kill -TERM $$; echo survived"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    child = pexpect.spawn(sys.executable, ["-m", "aish.shell", "-c", code], env=environment, timeout=30)
+    child.delaybeforesend = None
+    child.expect("q:")
+    child.waitnoecho()
+    time.sleep(0.1)  # nothing tells that it reads
+    child.kill(signal.SIGUSR1)
+    child.expect("set")
+    child.send("a\r")
+    child.expect("TERM\r\nsurvived\r\n")
     child.close()
 
 
