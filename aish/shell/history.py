@@ -69,6 +69,7 @@ class History:
         self._text = not os.isatty(0) and self.on_disk and self._names_text()
         """Nobody sits there, and HISTFILE names a file: it has the lines, as with bash, and ours has not."""
         if self._text:
+            self._cut_text()
             self._load([(line, 0.0) for line in self._read_text()])
         self.known = not self.on_disk
         if self.on_disk:
@@ -229,6 +230,18 @@ class History:
         try:
             self.files.write(path, [line for _, line, _ in self.new_lines()], append=True)
             self.written()
+        except OSError as error:
+            self.rt.complain(f"HISTFILE: {error.strerror}")
+        else:
+            self._cut_text()
+
+    def _cut_text(self) -> None:
+        """To HISTFILESIZE lines, as bash does at the start and at the end."""
+        size = self.rt.vars.get("HISTFILESIZE") or ""
+        if not (size.isdecimal() and size.isascii()):
+            return
+        try:
+            history_text.cut(self.rt.vars.get("HISTFILE") or "/dev/null", saturated(size))
         except OSError as error:
             self.rt.complain(f"HISTFILE: {error.strerror}")
 

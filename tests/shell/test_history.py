@@ -282,6 +282,28 @@ def test_a_text_file_gets_each_line_once(tmp_path: Path, script: str, written: s
     assert (tmp_path / "hf").read_text() == begin + written, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("size", "listed", "left"),
+    [
+        ("2", "old2 old3", "#1700000003\nold3\nhistory\n"),
+        ("4", "old1 old2 old3", "old1\n#1700000002\nold2\n#1700000003\nold3\nhistory\n"),
+        ("0", "", ""),
+        ("9" * 5000, "old1 old2 old3", "old1\n#1700000002\nold2\n#1700000003\nold3\nhistory\n"),
+        ("-1", "old1 old2 old3", "old1\n#1700000002\nold2\n#1700000003\nold3\nhistory\n"),
+    ],
+)
+def test_a_text_file_is_cut(tmp_path: Path, size: str, listed: str, left: str) -> None:
+    """HISTFILESIZE was not heeded: the file grew for ever. It is the last lines, with their times, that stay."""
+    (tmp_path / "hf").write_text("old1\n#1700000002\nold2\n#1700000003\nold3\n")
+    (tmp_path / "hf").chmod(0o640)
+    (tmp_path / "link").symlink_to("hf")
+    done = read_in(tmp_path, "history\n", HISTFILE="link", HISTFILESIZE=size)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [*listed.split(), "history"], done.stderr
+    assert (tmp_path / "hf").read_text() == left
+    assert (tmp_path / "hf").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_the_times_in_a_text_file_are_no_commands(tmp_path: Path) -> None:
     """`history -r` knew them, and what was read at the start had them as lines."""
     (tmp_path / "hf").write_text("#1700000000\nold1\n#1700000001\nold2\n")
