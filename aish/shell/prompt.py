@@ -289,7 +289,7 @@ class Prompt:
                 with Section(self.rt.signals, signals.RUNNING):
                     self._more[row] = prompts.expand(self.rt, "PS2", markers=True)
             except (Unwind, AishError) as error:  # Ctrl-C, or an action that came meanwhile: the line ends of it
-                get_app().loop.call_soon(_give_up, error)
+                asyncio.get_running_loop().call_soon(_give_up, error)
             for signo in self.rt.signals.arrived:  # meanwhile
                 self._signal(signo)
         return self._more[row]
