@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    from aish.lang.history_text import Files
     from aish.lang.runtime import Runtime
 
     class TensorEdge(Protocol):
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     class History(Protocol):
         """The lines that were typed, oldest first; each has a number."""
 
+        files: Files
+        """Up to where text files were read."""
+
         def lines(self) -> list[tuple[int, str, float]]:
             """(number, line, when it was run) of each."""
 
@@ -52,7 +56,10 @@ if TYPE_CHECKING:
             """The command that runs is to stand as `line` in the history."""
 
         def new_lines(self) -> list[tuple[int, str, float]]:
-            """Those of this shell; where a text file is kept, those that this did not give before."""
+            """Those of this shell that no text file was given yet, and that one may be given."""
+
+        def written(self) -> None:
+            """One has them."""
 
         def is_own(self, path: str) -> bool:
             """Whether `path` is where all lines are kept anyway."""

@@ -42,6 +42,7 @@ class Moments(Output):
     tested: int
     returns: int
     trace_depth: int
+    lines_before: int
 
     def run_text(self, text: str, name: str, line_shift: int) -> int:
         """Run text as `eval` does. Raises ParseError."""
@@ -116,7 +117,9 @@ class Moments(Output):
         from aish.lang.source import ParseError
 
         # As in bash, $LINENO in what a signal or EXIT calls for counts from 1; elsewhere it is the command's.
-        line = self.at.line - 1 if self.at and signo in (signals.DEBUG, signals.ERR, signals.RETURN) else 0
+        of_command = signo in signals.MOMENTS
+        line = self.at.line - 1 if self.at and of_command else 0
+        lines_before, self.lines_before = self.lines_before, self.lines_before if of_command else 0
         status, pipe_status, interrupted = self.status, self.pipe_status, self.interrupted
         self.interrupted = self.command_site()
         outer, self.trap_status = self.trap_status, status
@@ -130,6 +133,7 @@ class Moments(Output):
             self.trap_status = outer
             self.trace_depth -= signo != signals.EXIT
             self.interrupted = interrupted
+            self.lines_before = lines_before
         self.status, self.pipe_status = status, pipe_status
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from time import time
 
 from aish.lang.digits import saturated
+from aish.lang.history_text import Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class ScriptHistory:
 
     def __init__(self, rt: Runtime) -> None:
         self._rt = rt
+        self.files = Files()
         self._first = 1
         """The number of the first line: those before it went when there was no room."""
         self._texts: list[tuple[str, float]] = []
@@ -79,9 +81,11 @@ class ScriptHistory:
 
     def new_lines(self) -> Lines:
         """Those that `history -a` has not written yet."""
-        found = [item for item, own in zip(self.lines(), self._own, strict=True) if own]
+        return [item for item, own in zip(self.lines(), self._own, strict=True) if own]
+
+    def written(self) -> None:
+        """A file has been given the new lines."""
         self._own = [False] * len(self._own)
-        return found
 
     def is_own(self, path: str) -> bool:
         """No file has them all."""

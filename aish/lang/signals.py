@@ -70,6 +70,10 @@ _RUN_EXIT = frozenset(
 """A death by these runs the EXIT trap, as in bash. Not those that tell of a fault in the program itself: where that
 is so, no more of it can run."""
 _END_PROGRAMS = (SIGHUP, SIGINT, SIGQUIT, SIGTERM)
+DEADLY = (
+    SIGTERM, SIGHUP, SIGQUIT, _signal.SIGALRM, _signal.SIGUSR1, _signal.SIGUSR2, _signal.SIGXCPU, _signal.SIGVTALRM,
+)  # fmt: skip
+"""What ends a program, and leaves time to put a terminal back before that: as bash has it."""
 _INTERACTIVE_IGNORES = (SIGTERM, SIGQUIT, SIGTSTP, SIGTTIN, SIGTTOU)
 
 
@@ -152,6 +156,10 @@ class Signals:
     def stop_is_due(self) -> bool:
         """Whether the job that begins is to stop at once."""
         return self.stop_asked_s > 0 and monotonic() - self.stop_asked_s < _STOP_S
+
+    def no_stop_was_asked(self) -> None:
+        """That SIGTSTP was sent by ourselves: no key was pressed, and the next job is not meant."""
+        self.stop_asked_s = 0.0
 
     # ----------------------------------------------------------------------------------------- traps
 

@@ -13,7 +13,7 @@ from prompt_toolkit.application import get_app, run_in_terminal
 from aish.error import AishError
 from aish.lang import signals
 from aish.lang.control import Interrupted, Unwind
-from aish.lang.signals import SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH, Section
+from aish.lang.signals import SIGCHLD, SIGINT, SIGTSTP, SIGWINCH, Section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,7 @@ def _ours(own: signals.Signals) -> Iterator[None]:
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
 
 
-_OWN = (SIGTERM, SIGHUP, SIGQUIT, SIGTSTP)
+_OWN = (*signals.DEADLY, SIGTSTP)
 """Where these do what they do to any program: the editor puts the terminal back first."""
 
 

@@ -7,10 +7,12 @@ into it is for `kept` to say.
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from aish.config import folders
 from aish.lang import history_text
+from aish.lang.digits import saturated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class History:
         self._path = os.path.join(folders.state(), NAME)
         self._came = time.time()
         self._text = False
+        self.files = history_text.Files()
         self.notice = ""
         """What is to be told before the next prompt."""
         self.unique: list[str] = []
@@ -73,6 +76,7 @@ class History:
         self._text = not os.isatty(0) and self.on_disk and self._names_text()
         """Nobody sits there, and HISTFILE names a file: it has the lines, as with bash, and ours has not."""
         if self._text:
+            self._cut_text()
             self._load([(line, 0.0) for line in self._read_text()])
         self.known = not self.on_disk
         if self.on_disk:
@@ -107,18 +111,20 @@ class History:
         self._append(line, new=True)
 
     def new_lines(self) -> list[tuple[int, str, float]]:
-        """Those that were typed here; with a text file, those of them that it has not got yet and is to get."""
+        """Those that were typed here, that no text file was given yet, and that do not look like a secret: such a
+        line comes into a file where `history -w` asks for all."""
         self.lines()  # their numbers depend on how many came before
-        if not self._text:
-            return self._numbered()
         new = [item for item, line in zip(self._numbered(), self._lines, strict=True) if line.new]
         if not new:
             return []
-        for line in self._lines:
-            line.new = False
         from aish.shell.secret_lines import looks_secret
 
         return [item for item in new if not looks_secret(item[1])]
+
+    def written(self) -> None:
+        """A text file was given them."""
+        for line in self._lines:
+            line.new = False
 
     def is_own(self, path: str) -> bool:
         """Whether `path` is the file that the companion writes, by whatever name."""
@@ -145,7 +151,8 @@ class History:
             if number >= oldest and not first <= number <= last
         ]
         self._loaded = [(number, line, when) for number, (_, line, when) in enumerate(left, 1)]
-        self.unique = [line for line in self.unique if line not in gone]
+        forgotten = set(gone)
+        self.unique = [line for line in self.unique if line not in forgotten]
         if disk and self.on_disk and gone:
             self.link.tell("history_forget", lines=gone)
 
@@ -217,7 +224,7 @@ class History:
 
     def _read_text(self) -> list[str]:
         try:
-            return history_text.read(self.rt.vars.get("HISTFILE") or "/dev/null")
+            return self.files.read(self.rt.vars.get("HISTFILE") or "/dev/null")
         except OSError:
             return []  # it is not there yet
 
@@ -228,7 +235,20 @@ class History:
             self.rt.complain("HISTFILE: the file of the prompt's history: the lines of this shell were not written")
             return
         try:
-            history_text.write(path, [line for _, line, _ in self.new_lines()], append=True)
+            self.files.write(path, [line for _, line, _ in self.new_lines()], append=True)
+            self.written()
+        except OSError as error:
+            self.rt.complain(f"HISTFILE: {error.strerror}")
+        else:
+            self._cut_text()
+
+    def _cut_text(self) -> None:
+        """To HISTFILESIZE lines, as bash does at the start and at the end."""
+        size = self.rt.vars.get("HISTFILESIZE") or ""
+        if not (size.isdecimal() and size.isascii()):
+            return
+        try:
+            history_text.cut(self.rt.vars.get("HISTFILE") or "/dev/null", saturated(size))
         except OSError as error:
             self.rt.complain(f"HISTFILE: {error.strerror}")
 
@@ -278,7 +298,8 @@ class History:
         if isinstance(found, list):
             self.renewals += 1
             own = [line.text for line in reversed(self._lines)]
-            secret = [line for line in dict.fromkeys(own) if line not in set(found)]
+            known = set(found)
+            secret = [line for line in dict.fromkeys(own) if line not in known]
             self.unique = [*secret, *found]
 
     def _notice(self, found: object) -> None:
@@ -288,4 +309,4 @@ class History:
     @property
     def _most(self) -> int:
         size = self.rt.vars.get("HISTSIZE") or ""
-        return int(size) if size.isdecimal() else LOADED
+        return min(saturated(size), sys.maxsize) if size.isdecimal() and size.isascii() else LOADED

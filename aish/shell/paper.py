@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -14,6 +15,8 @@ from prompt_toolkit.output.plain_text import PlainTextOutput
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from prompt_toolkit.output import Output
 
 
@@ -38,13 +41,19 @@ class Screen(Vt100_Output):
             super().disable_bracketed_paste()
 
     def flush(self) -> None:
-        if self._cursor_visible is not False and _NOTHING.fullmatch("".join(self._buffer)):
-            self._buffer.clear()
-        super().flush()
+        drawn = "".join(self._buffer)
+        self._buffer.clear()
+        if self._cursor_visible is False or not _NOTHING.fullmatch(drawn):
+            _put(self.stdout, drawn)
 
 
 class Paper(PlainTextOutput):
     """One that only prints."""
+
+    def flush(self) -> None:
+        printed = "".join(self._buffer)
+        self._buffer.clear()
+        _put(self.stdout, printed)
 
     def get_size(self) -> Size:
         """The terminal's, or what is usual."""
@@ -53,6 +62,24 @@ class Paper(PlainTextOutput):
         except OSError:
             found = os.terminal_size((0, 0))
         return Size(rows=found.lines or 24, columns=found.columns or 80)
+
+
+def _put(file: TextIO, text: str) -> None:
+    """Past the file's buffer, which would keep what cannot be written: behind `exec 2>&-` nothing is seen, and the
+    shell goes on. Raises OSError where the terminal itself is gone."""
+    if not hasattr(file, "buffer"):  # a text in memory
+        file.write(text)
+        return
+    data = memoryview(text.encode(file.encoding or "utf-8", "replace"))
+    try:
+        while data:
+            try:
+                data = data[os.write(file.fileno(), data) :]
+            except BlockingIOError:  # a program has left it so
+                os.set_blocking(file.fileno(), True)
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise
 
 
 def line_end(output: Output) -> str:
@@ -83,8 +110,8 @@ def paper() -> Output:
 
 
 def screen() -> Output:
-    """The terminal, as one that can move its cursor."""
-    output = create_output(always_prefer_tty=True)
+    """The terminal, as one that can move its cursor. It is stderr, as in bash: `exec >file` is for commands."""
+    output = create_output(sys.stderr)
     if isinstance(output, Vt100_Output):
         output.__class__ = Screen
         output.enable_cpr = False  # a terminal that does not answer would be waited for

@@ -21,8 +21,9 @@ from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
+from aish.error import AishError
 from aish.lang import prompts, signals
-from aish.lang.control import Interrupted
+from aish.lang.control import Interrupted, Unwind
 from aish.lang.signals import PROMPTING, SIGCHLD, SIGHUP, SIGWINCH, Section
 from aish.shell import search, terminal_marks
 from aish.shell.arrivals import run_traps
@@ -315,8 +316,12 @@ class Prompt:
     def _second(self, row: int) -> str:
         """PS2, expanded when its row is first drawn: in the midst of the prompt, but as commands are run."""
         if row not in self._more:
-            with Section(self.rt.signals, signals.RUNNING):
-                self._more[row] = prompts.expand(self.rt, "PS2", markers=True)
+            self._more[row] = "> "
+            try:
+                with Section(self.rt.signals, signals.RUNNING):
+                    self._more[row] = prompts.expand(self.rt, "PS2", markers=True)
+            except (Unwind, AishError) as error:  # Ctrl-C, or an action that came meanwhile: the line ends of it
+                asyncio.get_running_loop().call_soon(_give_up, error)
             for signo in self.rt.signals.arrived:  # meanwhile
                 self._signal(signo)
         return self._more[row]
@@ -390,6 +395,13 @@ class Prompt:
         if self.rt.signals.traps.get(SIGWINCH):
             self.rt.signals.note(SIGWINCH)
             self._act(SIGWINCH)
+
+
+def _give_up(error: BaseException) -> None:
+    """What came while the line was drawn."""
+    app = get_app()
+    if app.is_running and not app.is_done:
+        app.exit(exception=error, style="class:aborting" if isinstance(error, Interrupted) else "")
 
 
 def _transpose_words(event: KeyPressEvent) -> None:

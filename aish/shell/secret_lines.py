@@ -20,6 +20,16 @@ _OPTIONS = re.compile(
     re.IGNORECASE,
 )
 
+_PROGRAMS = re.compile(
+    r"""(?:^|[\s;&|(/])(?:
+        curl\s(?:[^;&|]*?\s)?(?:-\w*u\s*|--(?:proxy-)?user[\s=]\s*)["']?[^\s"':;&|]+:
+        | sshpass\s(?:[^;&|]*?\s)?-p\s*
+        | (?:mysql|mysqldump|mysqladmin|mariadb)\s(?:[^;&|]*?\s)?-p
+    )(?P<value>"[^"]*"|'[^']*'|[^\s;&|]+)""",
+    re.VERBOSE,
+)
+"""The short options of programs that are given a password by nothing else."""
+
 _FORMATS = re.compile(
     r"""
     \bsk-[\w-]{16,}                     # OpenAI, Anthropic, OpenRouter
@@ -54,7 +64,9 @@ def looks_secret(line: str) -> bool:
     """Whether a line seems to hold a key or a password."""
     if _FORMATS.search(line):
         return True
-    return any(_literal(found["value"]) for pattern in (_ASSIGNED, _OPTIONS) for found in pattern.finditer(line))
+    return any(
+        _literal(found["value"]) for pattern in (_ASSIGNED, _OPTIONS, _PROGRAMS) for found in pattern.finditer(line)
+    )
 
 
 def _literal(value: str) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.lang.history_text import Files
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
 from aish.shell.companion.answers import Answers
@@ -94,6 +96,48 @@ def test_the_next_shell_goes_on_with_the_numbers(shells: Callable[..., History])
     assert typed(second, "three") == ["one", "two", "three"]
     assert [number for number, *_ in second.lines()] == [1, 2, 3]
     assert [line for _, line, _ in second.new_lines()] == ["three"]
+
+
+def test_a_text_file_is_given_each_line_once(shells: Callable[..., History], tmp_path: Path) -> None:
+    """At a prompt `history -a` gave all lines of the shell each time, those that look secret as well."""
+    history = shells()
+    for lines, given in ((("one", "TOKEN=abcdefghijk x"), ["one"]), (("two",), ["two"]), ((), [])):
+        typed(history, *lines)
+        assert [line for _, line, _ in history.new_lines()] == given
+        history.written()
+
+
+def test_lines_are_shared_by_a_text_file(tmp_path: Path) -> None:
+    """`history -a; history -n`: -n read the whole file each time, own lines as well; what another shell has put
+    between two of ours is not missed, as bash's count misses it."""
+    (tmp_path / "hf").write_text("old\n")
+    script = "history -a\necho other >> hf\nhistory -a; history -n\nhistory -a; history -n; history\n"
+    done = read_in(tmp_path, script, HISTFILE="hf")
+    own = ["history -a", "echo other >> hf", "history -a; history -n"]
+    listed = [line.split(None, 1)[1] for line in done.stdout.splitlines()]
+    assert listed == ["old", *own, "other", "history -a; history -n; history"]
+
+
+def test_files_that_are_read_on(tmp_path: Path) -> None:
+    """What is new to us, whoever writes, cuts or replaces the file."""
+    path = str(tmp_path / "hf")
+    files, other = Files(), Files()
+    files.write(path, ["a"], append=True)
+    assert files.read(path, new=True) == []
+    other.write(path, ["b"], append=True)
+    files.write(path, ["c"], append=True)
+    files.write(path, ["d"], append=True)
+    other.write(path, ["#1700000000", "e"], append=True)
+    assert files.read(path, new=True) == ["b", "e"]
+    assert files.read(path, new=True) == []
+    assert files.read(path) == ["a", "b", "c", "d", "e"]
+    assert other.read(path, new=True) == ["a", "c", "d"]
+    other.write(path, ["f"], append=False)
+    assert files.read(path, new=True) == []  # shorter than before: what of it is new cannot be told
+    other.write(path, ["g"], append=True)
+    assert files.read(path, new=True) == ["g"]
+    files.write(path, ["h"], append=False)
+    assert files.read(path, new=True) == []
 
 
 def test_what_is_typed_before_the_file_is_read_comes_behind_it(shells: Callable[..., History]) -> None:
@@ -238,6 +282,28 @@ def test_a_text_file_gets_each_line_once(tmp_path: Path, script: str, written: s
     assert (tmp_path / "hf").read_text() == begin + written, done.stderr
 
 
+@pytest.mark.parametrize(
+    ("size", "listed", "left"),
+    [
+        ("2", "old2 old3", "#1700000003\nold3\nhistory\n"),
+        ("4", "old1 old2 old3", "old1\n#1700000002\nold2\n#1700000003\nold3\nhistory\n"),
+        ("0", "", ""),
+        ("9" * 5000, "old1 old2 old3", "old1\n#1700000002\nold2\n#1700000003\nold3\nhistory\n"),
+        ("-1", "old1 old2 old3", "old1\n#1700000002\nold2\n#1700000003\nold3\nhistory\n"),
+    ],
+)
+def test_a_text_file_is_cut(tmp_path: Path, size: str, listed: str, left: str) -> None:
+    """HISTFILESIZE was not heeded: the file grew for ever. It is the last lines, with their times, that stay."""
+    (tmp_path / "hf").write_text("old1\n#1700000002\nold2\n#1700000003\nold3\n")
+    (tmp_path / "hf").chmod(0o640)
+    (tmp_path / "link").symlink_to("hf")
+    done = read_in(tmp_path, "history\n", HISTFILE="link", HISTFILESIZE=size)
+    assert [line.split()[1] for line in done.stdout.splitlines()] == [*listed.split(), "history"], done.stderr
+    assert (tmp_path / "hf").read_text() == left
+    assert (tmp_path / "hf").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "link").is_symlink()
+
+
 def test_the_times_in_a_text_file_are_no_commands(tmp_path: Path) -> None:
     """`history -r` knew them, and what was read at the start had them as lines."""
     (tmp_path / "hf").write_text("#1700000000\nold1\n#1700000001\nold2\n")
@@ -280,3 +346,28 @@ def test_a_line_that_is_left_out_erases_none(shells: Callable[..., History]) -> 
     typed(history, "one", "two")
     history.rt.vars.set("HISTIGNORE", "one")
     assert typed(history, "one") == ["one", "two"]
+
+
+def test_many_lines_here_and_in_the_file(shells: Callable[..., History]) -> None:
+    """Own lines were compared with a set that was made anew for each, and forgotten ones with a list: 0.3 s between
+    two prompts with 1,000 of them, where another shell typed, too."""
+    history = shells(HISTFILE="/dev/null", HISTSIZE="30000")
+    for number in range(20_000):
+        history.add(f"own {number}")
+    began = time.process_time()
+    history._renewed([f"other {number}" for number in range(5000)])
+    assert (len(history.unique), history.unique[0]) == (25_000, "own 19999")
+    history.delete(1, 20_000, disk=False)
+    assert len(history.unique) == 5000
+    assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("size", ["9" * 5000, "0" * 5000 + "2", "²", "٢"])
+def test_histsize_of_any_text(shells: Callable[..., History], size: str) -> None:
+    """More than 4,300 digits were a fault before the first prompt."""
+    first = shells()
+    typed(first, "one", "two")
+    first.close()
+    assert typed(shells(HISTSIZE=size), "three") == (
+        ["two", "three"] if size.endswith("02") else ["one", "two", "three"]
+    )

@@ -270,6 +270,12 @@ def test_ctrl_z_in_an_empty_line_is_for_no_program(terminal: Terminal) -> None:
     terminal.expect("st0\r\n")
 
 
+@pytest.mark.parametrize("target", ["$$", "0", "-$$"])
+def test_sigtstp_that_the_shell_sends_itself_is_for_no_program(target: str, terminal: Terminal) -> None:
+    """It was taken for Ctrl-Z, and the next program stopped."""
+    assert "after 0\r\n" in terminal.run(f"kill -TSTP -- {target}; sleep 0.1; echo after $?")
+
+
 def test_ctrl_z_of_a_pipeline_stops_all_of_it(terminal: Terminal) -> None:
     terminal.start("sleep 1000 | (cat; echo never) | (echo the la''st >&2; cat)")
     terminal.expect("the last")  # who is begun later would not be stopped, in bash as well
@@ -610,25 +616,32 @@ def test_an_action_while_read_e_waits_has_the_terminal_as_commands_have_it(termi
 
 
 _EDITS = """set -m
-{aish} -c 'read -e -p "$$ line?_" x; echo "got <$x>"'
+{aish} -c 'read {option} -p "$$ line?_" x; echo "got <$x>"'
 echo status=$?
 stty -a
 fg
 """
 
 
-@pytest.mark.parametrize("end", ["\x1a", "\x1c", signal.SIGTERM, signal.SIGHUP])
-def test_read_e_in_a_script_leaves_the_terminal_as_it_was(end: str | int, tmp_path: Path) -> None:
-    """What ended or stopped it left the editor's modes behind: its parent found no line to read, and ended too."""
+@pytest.mark.parametrize(
+    ("option", "end"),
+    [("-e", end) for end in ("\x1a", "\x1c", signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)]
+    + [(option, end) for option in ("-s", "-n9") for end in ("\x1c", signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1)],
+)
+def test_read_in_a_script_leaves_the_terminal_as_it_was(option: str, end: str | int, tmp_path: Path) -> None:
+    """What ended or stopped it left its modes behind: its parent found no line to read, and ended too."""
     script = tmp_path / "edits"
-    script.write_text(_EDITS.format(aish=f"{sys.executable} -m aish.shell"))
+    script.write_text(_EDITS.format(aish=f"{sys.executable} -m aish.shell", option=option))
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
     child = pexpect.spawn("sh", [str(script)], env=environment, encoding="utf-8", timeout=30, dimensions=(30, 120))
     child.delaybeforesend = None
     child.expect(r"(\d+) line\?_")
     pid = int(child.match.group(1))
-    child.send("ab")
-    child.expect("ab")
+    if option == "-s":
+        child.waitnoecho()
+    else:
+        child.send("ab")
+        child.expect("ab")
     if isinstance(end, int):
         os.kill(pid, end)
     else:
@@ -643,6 +656,22 @@ def test_read_e_in_a_script_leaves_the_terminal_as_it_was(end: str | int, tmp_pa
         child.send("cd\r")
         child.expect_exact("got <abcd>")
     child.expect(pexpect.EOF)
+    child.close()
+
+
+def test_a_trap_that_is_set_while_a_password_is_read_stays(tmp_path: Path) -> None:
+    """Its signal had the default action behind `read -s`."""
+    code = "trap 'trap \"echo TERM\" TERM; echo set' USR1; read -sp q: x; kill -TERM $$; echo survived"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "PYTHONPATH": str(ROOT)}
+    child = pexpect.spawn(sys.executable, ["-m", "aish.shell", "-c", code], env=environment, timeout=30)
+    child.delaybeforesend = None
+    child.expect("q:")
+    child.waitnoecho()
+    time.sleep(0.1)  # nothing tells that it reads
+    child.kill(signal.SIGUSR1)
+    child.expect("set")
+    child.send("a\r")
+    child.expect("TERM\r\nsurvived\r\n")
     child.close()
 
 
@@ -687,6 +716,8 @@ def test_lines_are_counted_at_a_prompt(terminal: Terminal) -> None:
     terminal.run("f() { echo F$LINENO; }")
     assert "F1\r\n" in terminal.run("f")
     assert "E5\r\n" in terminal.run("eval 'echo E$LINENO'")
+    assert "A1\r\nM6\r\n" in terminal.run("trap 'echo A$LINENO' USR1; kill -USR1 $$; echo M$LINENO")
+    assert "C7\r\n" in terminal.run("trap 'echo C$LINENO' ERR; false")
 
 
 def test_autocd(terminal: Terminal) -> None:
@@ -716,3 +747,42 @@ def test_norc_is_stronger_than_rcfile(tmp_path: Path, open_terminal: Callable[..
     (tmp_path / "rc").write_text("mine=read\n")
     terminal = open_terminal("dumb", "--norc", "--rcfile", str(tmp_path / "rc"), "-i")
     assert "=unread=" in terminal.run("echo =${mine-unread}=")
+
+
+@pytest.mark.parametrize("to", [">log", "> >(cat >log)", ">&-", ">/dev/full"])
+def test_the_prompt_is_not_where_commands_write(to: str, terminal: Terminal) -> None:
+    """It was drawn on stdout, with every key: `exec >file` took both, `exec >&-` ended the shell."""
+    terminal.run(f"exec {to}")
+    assert "to stderr\r\n" in terminal.run("echo to std''err >&2")
+    terminal.run("echo written")
+    terminal.run("exec >/dev/tty")
+    if "log" in to:
+        terminal.run("until [ -s log ]; do :; done")
+        assert (terminal.folder / "log").read_text() == "written\n"
+    assert "back\r\n" in terminal.run("echo ba''ck")
+
+
+@pytest.mark.parametrize("to", ["&-", "/dev/full"])
+def test_a_shell_that_cannot_draw_goes_on(to: str, terminal: Terminal) -> None:
+    """It ended with status 70."""
+    terminal.type(f"exec 2>{to}\r")
+    terminal.type("echo still he''re\r")
+    terminal.expect("still here\r\n")
+    terminal.type("exec 2>/dev/tty\r")
+    terminal.at_prompt()
+    assert "back\r\n" in terminal.run("echo ba''ck")
+
+
+def test_ctrl_c_while_a_second_prompt_is_made(terminal: Terminal) -> None:
+    """A traceback was shown, and a key was waited for."""
+    terminal.run("PS2='$(echo be''gun >&2; sleep 1000)> '")
+    terminal.type("if true\r")
+    terminal.expect("begun")
+    terminal.type("\x03")
+    assert "Traceback" not in terminal.at_prompt()
+    assert "=130=" in terminal.run("echo =$?=")
+    terminal.run("PS2='$(echo be''gun >&2; kill -USR1 $$; sleep 0.1)> '; trap 'exit 9' USR1")
+    terminal.type("if true\r")
+    terminal.expect(pexpect.EOF)
+    terminal.child.wait()
+    assert terminal.child.exitstatus == 9

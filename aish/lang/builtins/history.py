@@ -126,17 +126,17 @@ def _with_file(rt: Runtime, typed: History, flags: dict[str, str], words: list[s
         return  # it is always written
     if not path:
         raise CommandError("a file expected", hint="HISTFILE is not set")
-    from aish.lang import history_text
-
     try:
         if "r" in flags or "n" in flags:
-            for line in history_text.read(path):
+            for line in typed.files.read(path, new="r" not in flags):
                 typed.add(line)
             return
-        lines = typed.lines() if "w" in flags else typed.new_lines()
-        history_text.write(path, [line for _, line, _ in lines], append="w" not in flags)
-        if not words:
-            typed.new_lines()  # they are written
+        whole = "w" in flags
+        lines = typed.lines() if whole else typed.new_lines()
+        if whole or lines:
+            typed.files.write(path, [line for _, line, _ in lines], append=not whole)
+        if not (whole and words):
+            typed.written()
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}") from None
 

@@ -62,7 +62,10 @@ def _send(rt: Runtime, word: str, signo: int) -> bool:
             if job.state == table.STOPPED and signo in (signals.SIGTERM, signals.SIGHUP):
                 rt.jobs.signal(job, signals.SIGCONT)  # a stopped job cannot notice otherwise
         else:
-            os.kill(int(word), signo)
+            pid = int(word)
+            os.kill(pid, signo)
+            if signo == signals.SIGTSTP and pid in (os.getpid(), 0, -os.getpgrp()):
+                rt.signals.no_stop_was_asked()
     except ValueError:
         raise CommandError(f"{word}: a process id or %job expected") from None
     except OverflowError:

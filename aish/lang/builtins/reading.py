@@ -13,7 +13,7 @@ from aish.lang.builtins.read_fields import split_all, split_read
 from aish.lang.control import CommandError
 from aish.lang.descriptors import MOST_FD
 from aish.lang.digits import saturated
-from aish.lang.signals import SIGHUP, SIGTERM, die
+from aish.lang.signals import DEADLY, die
 from aish.lang.subscripts import follow, split, store
 from aish.lang.text import decode, encode, is_name, spread, together
 
@@ -275,7 +275,7 @@ class _Modes:
             modes[3] &= ~termios.ICANON
             modes[6][termios.VMIN], modes[6][termios.VTIME] = 1, 0
         termios.tcsetattr(fd, termios.TCSADRAIN, modes)
-        self.deadly = [signo for signo in (SIGTERM, SIGHUP) if _signal.getsignal(signo) is _signal.SIG_DFL]
+        self.deadly = [signo for signo in DEADLY if _signal.getsignal(signo) is _signal.SIG_DFL]
         for signo in self.deadly:
             _signal.signal(signo, self._die)
 
@@ -288,7 +288,8 @@ class _Modes:
 
         termios.tcsetattr(self.fd, termios.TCSADRAIN, self.before)
         for signo in self.deadly:
-            _signal.signal(signo, _signal.SIG_DFL)
+            if _signal.getsignal(signo) == self._die:  # else an action has set a trap
+                _signal.signal(signo, _signal.SIG_DFL)
 
 
 def _assign(rt: Runtime, wanted: _Wanted, line: str) -> None:
