@@ -196,7 +196,7 @@ def _settled(rt: Runtime, body: Run) -> int:
 def _output(rt: Runtime, program: Program, text: str) -> str | None:
     """What a program alone wrote; None where a copy of the shell is needed."""
     from aish.lang.compile_substitution import pipe, read_all
-    from aish.lang.jobs import Job
+    from aish.lang.job import Job
 
     read, write = pipe(rt)
     monitor, rt.monitor = rt.monitor, False  # it stays in the shell's own process group

@@ -13,7 +13,7 @@ from aish.lang import process, signals
 from aish.lang.compile_subshell import body
 from aish.lang.control import CommandError, status_of
 from aish.lang.footprint import only_writes
-from aish.lang.jobs import Job
+from aish.lang.job import Job
 from aish.lang.source import Site
 from aish.lang.text import encode
 from aish.lang.tree import Background, Pipeline, Simple

@@ -6,7 +6,7 @@ import os
 
 from aish.lang import descriptors, process
 from aish.lang.control import CommandError
-from aish.lang.jobs import Job
+from aish.lang.job import Job
 from aish.lang.source import Site
 
 TYPE_CHECKING = False

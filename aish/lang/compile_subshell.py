@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aish.lang import process
 from aish.lang.control import CommandError
-from aish.lang.jobs import Job
+from aish.lang.job import Job
 from aish.lang.source import Site
 from aish.lang.tree import Simple, Subshell
 

@@ -6,7 +6,7 @@ import os
 
 from aish.lang import builtins, options, process, signals
 from aish.lang.control import CommandError
-from aish.lang.jobs import Job
+from aish.lang.job import Job
 from aish.lang.source import Site
 from aish.lang.text import decode, encode
 from aish.lang.tree import DoubleQuoted, Literal, Parameter, Quoted, Simple

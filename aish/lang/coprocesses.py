@@ -6,7 +6,7 @@ from aish.lang import descriptors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.jobs import Job
+    from aish.lang.job import Job
     from aish.lang.runtime import Runtime
 
 

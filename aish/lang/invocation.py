@@ -121,7 +121,7 @@ def _instead(rt: Runtime, argv: list[str]) -> Run | None:
     if handler is None:
         return None
     from aish.lang import process
-    from aish.lang.jobs import Job
+    from aish.lang.job import Job
 
     def run(rt: Runtime) -> int:
         job = Job(rt.command_text(argv), rt.at)

@@ -14,7 +14,7 @@ import os
 from aish.lang import signals
 from aish.lang.control import CommandError
 from aish.lang.ending import settle
-from aish.lang.jobs import Job, exit_status
+from aish.lang.job import Job, exit_status
 from aish.lang.source import WINDOWS
 from aish.lang.text import decode
 

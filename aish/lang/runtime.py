@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from aish.lang.builtins.completion import Spec
     from aish.lang.host import History, Host
-    from aish.lang.jobs import Job, JobTable
+    from aish.lang.job import Job
+    from aish.lang.jobs import JobTable
     from aish.lang.tree import Function as FunctionNode
 
     Run = Callable[["Runtime"], int]

@@ -13,7 +13,7 @@ from aish.lang import descriptors, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from aish.lang.jobs import Job
+    from aish.lang.job import Job
     from aish.lang.runtime import Runtime
 
 _MODES = list[object]

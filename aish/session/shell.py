@@ -22,7 +22,7 @@ from aish.lang.control import Break, Continue, Exit, Interrupted, Return, status
 from aish.lang.depth import deep
 from aish.lang.descriptors import private
 from aish.lang.evaluate import run_source
-from aish.lang.jobs import DONE
+from aish.lang.job import DONE
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
 from aish.session.kin import COMMAND_CHARS, VARIABLE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import termios
 
-from aish.lang import jobs
 from aish.lang.digits import saturated
+from aish.lang.job import RUNNING, STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _warn(rt: Runtime, kind: str) -> None:
 def _left_behind(rt: Runtime) -> str:
     """What the jobs are that leaving would end; '' without any."""
     rt.jobs.reap()
-    if any(job.state == jobs.STOPPED for job in rt.jobs.order):
+    if any(job.state == STOPPED for job in rt.jobs.order):
         return "stopped"
     checked = "checkjobs" in rt.shopt
-    return "running" if checked and any(job.state == jobs.RUNNING for job in rt.jobs.order) else ""
+    return "running" if checked and any(job.state == RUNNING for job in rt.jobs.order) else ""

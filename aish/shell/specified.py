@@ -14,7 +14,7 @@ from aish.lang import process
 from aish.lang.builtins.candidates import candidates
 from aish.lang.builtins.completion import Spec
 from aish.lang.control import CommandError, Unwind
-from aish.lang.jobs import Job
+from aish.lang.job import Job
 from aish.lang.text import decode, encode
 from aish.shell.complete import COMMAND, VARIABLE
 

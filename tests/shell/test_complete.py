@@ -15,7 +15,7 @@ from prompt_toolkit.document import Document
 
 from aish.lang.evaluate import run_source
 from aish.lang.host import NoHost
-from aish.lang.jobs import Job
+from aish.lang.job import Job
 from aish.lang.runtime import Runtime
 from aish.lang.source import Source
 from aish.shell.companion.answers import Answers

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from aish.lang import jobs as table
 from aish.lang import signals
 from aish.lang.builtins.letters import letters
 from aish.lang.control import CommandError
 from aish.lang.digits import saturated
+from aish.lang.job import DONE, RUNNING, STOPPED
 from aish.lang.process import NOT_FOUND, run_aish
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
-    from aish.lang.jobs import Job
+    from aish.lang.job import Job
     from aish.lang.runtime import Runtime
 
 
@@ -49,7 +49,7 @@ def jobs(rt: Runtime, argv: list[str]) -> int:
         if job.killed and not rt.interactive and not words:
             rt.jobs.remove(job)  # as in bash: nobody is told in a script of what it ended itself
             continue
-        if ("r" in flags and job.state != table.RUNNING) or ("s" in flags and job.state != table.STOPPED):
+        if ("r" in flags and job.state != RUNNING) or ("s" in flags and job.state != STOPPED):
             continue
         if "n" in flags and not job.changed:
             continue
@@ -58,7 +58,7 @@ def jobs(rt: Runtime, argv: list[str]) -> int:
             rt.write(f"{job.pgid or job.processes[0].pid}\n")
         else:
             rt.write(line(rt, job, long="l" in flags) + "\n")
-        if job.state == table.DONE:
+        if job.state == DONE:
             rt.jobs.remove(job)
     return status
 
@@ -104,7 +104,7 @@ def fg(rt: Runtime, argv: list[str]) -> int:
         raise CommandError("no job control here", hint="set -m turns it on")
     rt.jobs.reap()
     job = _job(rt, argv)
-    if job.state == table.DONE:
+    if job.state == DONE:
         raise CommandError("job has terminated")
     rt.jobs.make_current(job)
     rt.write(job.shown + "\n")
@@ -131,9 +131,9 @@ def bg(rt: Runtime, argv: list[str]) -> int:
 
 
 def _continue(rt: Runtime, job: Job) -> None:
-    if job.state == table.DONE:
+    if job.state == DONE:
         raise CommandError("job has terminated")
-    if job.state == table.RUNNING:
+    if job.state == RUNNING:
         rt.complain(f"bg: job {job.number} already in background")
         return
     rt.write(f"[{job.number}]{rt.jobs.mark_of(job).strip()} {job.shown} &\n")
@@ -159,12 +159,12 @@ def disown(rt: Runtime, argv: list[str]) -> int:
     else:
         chosen = [rt.jobs.find("%+")]
     for job in chosen:
-        if "r" in flags and job.state != table.RUNNING:
+        if "r" in flags and job.state != RUNNING:
             continue
         if "h" in flags:
             job.kept = True
             continue
-        if job.state == table.STOPPED:
+        if job.state == STOPPED:
             hint = "kill -CONT lets it go on; it is in no list any more"
             rt.complain(f"disown: warning: job {job.number} is stopped, its process group is {job.pgid}", hint=hint)
         rt.jobs.disown(job)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from aish.lang import jobs as table
 from aish.lang import signal_names, signals
 from aish.lang.builtins.jobs import ask_aish
 from aish.lang.control import CommandError
 from aish.lang.digits import saturated
+from aish.lang.job import STOPPED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _send(rt: Runtime, word: str, signo: int) -> bool:
         if word[:1] == "%":
             job = rt.jobs.find(word)
             rt.jobs.signal(job, signo)
-            if job.state == table.STOPPED and signo in (signals.SIGTERM, signals.SIGHUP):
+            if job.state == STOPPED and signo in (signals.SIGTERM, signals.SIGHUP):
                 rt.jobs.signal(job, signals.SIGCONT)  # a stopped job cannot notice otherwise
         else:
             pid = int(word)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from aish.lang import jobs as table
 from aish.lang.builtins.jobs import ask_aish
 from aish.lang.builtins.letters import with_values
 from aish.lang.control import CommandError, Interrupted
 from aish.lang.digits import saturated
+from aish.lang.job import STOPPED
 from aish.lang.text import is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from aish.lang.builtins import Builtin
-    from aish.lang.jobs import Job
+    from aish.lang.job import Job
     from aish.lang.runtime import Runtime
 
 _GOES_ON = "bg or fg lets it go on"
@@ -35,10 +35,10 @@ def wait(rt: Runtime, argv: list[str]) -> int:
             return _wait_next(rt, words, name, stops=stops)
         if not words:
             for job in list(rt.jobs.jobs.values()):
-                if job.state != table.STOPPED or not stops:
+                if job.state != STOPPED or not stops:
                     _wait_job(rt, job, stops=stops)
             for job in list(rt.jobs.jobs.values()):
-                if job.state == table.STOPPED:
+                if job.state == STOPPED:
                     rt.complain(f"wait: warning: job {job.number} is stopped", hint=_GOES_ON)
             rt.jobs.finished.clear()
             return 0
@@ -67,10 +67,10 @@ def _wait_job(rt: Runtime, job: Job, *, stops: bool) -> int:
     before = job.state
     for process in job.processes:
         rt.jobs.wait_for(rt, process, stops=stops)
-    if job.state == table.STOPPED:
+    if job.state == STOPPED:
         rt.jobs.register(job)
         job.changed = False
-        if before == table.STOPPED:
+        if before == STOPPED:
             rt.complain(f"wait: warning: job {job.number} is stopped", hint=_GOES_ON)
         elif rt.interactive:
             rt.error_line("\n" + job.line(rt.jobs.mark_of(job)))
@@ -140,7 +140,7 @@ def _wait_next(rt: Runtime, words: list[str], name: str | None, *, stops: bool) 
             rt.complain(f"wait: {word}: a process id or %job expected")
     if not words:
         wanted = list(rt.jobs.jobs.values())
-    wanted = [job for job in wanted if job.state != table.STOPPED]
+    wanted = [job for job in wanted if job.state != STOPPED]
     job = rt.jobs.wait_any(rt, wanted, stops=stops) if wanted else None
     if job is None:
         return 127
