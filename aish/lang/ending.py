@@ -42,7 +42,7 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
     except Continue:
         status = 0
     except Interrupted as error:
-        rt.run_exit_trap(rt.status)
+        run_exit_trap(rt, rt.status)
         signals.die(error.signo)
     except AishError as error:
         status = _told(rt, error)
@@ -50,7 +50,7 @@ def settle(rt: Runtime, body: Callable[[], int]) -> int:
         status = rt.report_fault(error)
     if ended is not None and ended.frames is not None:
         rt.frames, rt.params = ended.frames, ended.params
-    return rt.run_exit_trap(status)
+    return run_exit_trap(rt, status)
 
 
 def _told(rt: Runtime, error: AishError) -> int:
@@ -60,6 +60,30 @@ def _told(rt: Runtime, error: AishError) -> int:
     if ends and rt.from_string and not (rt.in_subshell or rt.exits):
         return 127  # bash's, for the end of `-c` by an expansion
     return status_of(error)
+
+
+def run_exit_trap(rt: Runtime, status: int) -> int:
+    """Run the EXIT trap, once, even where it sets another; gives the exit status, which `exit` in it may change."""
+    action = rt.signals.traps.pop(signals.EXIT, None)
+    if not action or rt.leaving:
+        return status
+    rt.leaving = True
+    rt.status = status
+    rt.tested = 0
+
+    def body() -> int:
+        assert action is not None
+        try:
+            rt.run_trap(action, signals.EXIT)
+        except (Break, Continue):  # of a loop that `exit` was in: the trap ends
+            pass
+        except AishError as error:  # which ends the trap, and is no news of what the shell did
+            rt.report(error)
+        finally:  # one that it set for EXIT comes too late
+            rt.signals.traps.pop(signals.EXIT, None)
+        return status
+
+    return settle(rt, body)
 
 
 def leave_function(rt: Runtime, error: Exit | Interrupted | AishError) -> None:
@@ -73,6 +97,6 @@ def leave_function(rt: Runtime, error: Exit | Interrupted | AishError) -> None:
     elif rt.lasting:
         pass  # a prompt, or a session: they go on
     elif isinstance(error, Interrupted):
-        rt.run_exit_trap(rt.status)
+        run_exit_trap(rt, rt.status)
     elif rt.exits and isinstance(error, ExpansionError) and (error.fatal or rt.posix or rt.in_subshell):
-        raise Exit(rt.run_exit_trap(_told(rt, error))) from None
+        raise Exit(run_exit_trap(rt, _told(rt, error))) from None

@@ -11,7 +11,7 @@ from time import time
 
 from aish.error import AishError
 from aish.lang import descriptors, options, pattern, signals
-from aish.lang.control import Break, CommandError, Continue, Exit, Interrupted, Return
+from aish.lang.control import CommandError, Exit, Interrupted, Return
 from aish.lang.digits import signed
 from aish.lang.fields import DEFAULT_IFS
 from aish.lang.locale import Locale
@@ -471,32 +471,6 @@ class Runtime(Moments):
         from aish.lang.evaluate import run_text
 
         return run_text(self, text, name, line_shift=line_shift)
-
-    def run_exit_trap(self, status: int) -> int:
-        """Run the EXIT trap, once, even where it sets another; gives the exit status, which `exit` in it
-        may change."""
-        action = self.signals.traps.pop(signals.EXIT, None)
-        if not action or self.leaving:
-            return status
-        from aish.lang.ending import settle
-
-        self.leaving = True
-        self.status = status
-        self.tested = 0
-
-        def body() -> int:
-            assert action is not None
-            try:
-                self.run_trap(action, signals.EXIT)
-            except (Break, Continue):  # of a loop that `exit` was in: the trap ends
-                pass
-            except AishError as error:  # which ends the trap, and is no news of what the shell did
-                self.report(error)
-            finally:  # one that it set for EXIT comes too late
-                self.signals.traps.pop(signals.EXIT, None)
-            return status
-
-        return settle(self, body)
 
     def expands_aliases(self) -> bool:
         """At a prompt, where the option is on, and as POSIX has it; a script of bash's kind asks for it (shopt)."""

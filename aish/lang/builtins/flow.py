@@ -7,7 +7,7 @@ import os
 from aish.lang.builtins.letters import usage, with_values
 from aish.lang.control import Break, CommandError, Continue, Exit, Return, told
 from aish.lang.digits import signed
-from aish.lang.ending import last_word, leave_function
+from aish.lang.ending import last_word, leave_function, run_exit_trap
 from aish.lang.signals import RETURN
 from aish.lang.source import ParseError
 
@@ -91,7 +91,7 @@ def exit_(rt: Runtime, argv: list[str]) -> int:
         rt.error_line(last_word(rt))
     status = _status(rt, argv)
     if not rt.lasting and (rt.frames or not (rt.from_string or rt.calls)):  # bash's, but for `eval` and -c alone
-        status = rt.run_exit_trap(status)  # here, where it sees local variables, and writes where this is written to
+        status = run_exit_trap(rt, status)  # here, where it sees local variables, and writes where this is written to
     raise Exit(status)
 
 
