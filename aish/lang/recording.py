@@ -146,10 +146,10 @@ def _write(place: str, data: bytes) -> None:
     most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
     if 0 <= most < len(data):
         return  # writing would end the shell, by SIGXFSZ
-    folder = there = os.path.dirname(place)
-    while not os.path.exists(there):
-        there = os.path.dirname(there)
-    if os.stat(there).st_uid != os.geteuid():
+    folder = os.path.dirname(place)
+    cache = os.path.dirname(os.path.dirname(folder))
+    above = cache if os.path.exists(cache) else os.path.dirname(cache)
+    if os.stat(above).st_uid != os.geteuid():  # a home that is not there is not made
         return  # root in somebody's home: what it made there would be in that user's way
     os.makedirs(folder, 0o700, exist_ok=True)
     status = os.lstat(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -144,15 +145,16 @@ def test_a_short_script_is_not_kept(aish: Aish) -> None:
     assert not (aish.folder / ".cache").exists()
 
 
-@pytest.mark.parametrize("home", ["", "relative", None], ids=["empty", "relative", "none"])
+@pytest.mark.parametrize("home", ["", "relative", "/nowhere", "absent", None])
 def test_without_a_home_nothing_is_kept(home: str | None, aish: Aish) -> None:
     del aish.environment["HOME"]
     if home is not None:
-        aish.environment["HOME"] = home
+        aish.environment["HOME"] = str(aish.folder / home) if home == "absent" else home
     (aish.folder / "s").write_text(PADDING + "echo a\n")
     before = sorted(aish.folder.iterdir())
     assert run(aish, "s")[0].out == "a\n"
     assert sorted(path for path in aish.folder.iterdir() if path.name != "parsed") == before
+    assert not os.path.exists("/nowhere")
 
 
 @pytest.mark.parametrize("cache", [None, "/somewhere", "relative"])
