@@ -6,6 +6,7 @@ live. Every step waits for something that must happen; nothing sleeps and hopes.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -154,7 +155,8 @@ class Shell:
         """End what runs under this name on the terminal."""
         for found, _, pid, _ in self._processes():
             if found == name:
-                os.kill(pid, signo)
+                with contextlib.suppress(ProcessLookupError):  # it ends just now by itself, or by what was typed
+                    os.kill(pid, signo)
 
 
 def plain(text: str) -> str:
