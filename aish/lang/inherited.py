@@ -25,6 +25,7 @@ _MOST_BYTES = 100 * 1024
 
 _PREFIX = "BASH_FUNC_"
 _SUFFIX = "%%"
+_SHELLS = frozenset(["ash", "bash", "dash", "ksh", "ksh93", "mksh", "sh", "yash", "zsh"])
 _NO_WORD = frozenset(" \t\n;&|<>()$`\\\"'")
 """What no function's name has: it would be shown as something else."""
 
@@ -32,9 +33,12 @@ _NO_WORD = frozenset(" \t\n;&|<>()$`\\\"'")
 def handed_on(environment: dict[str, str], foreign: dict[str, str], path: str, program: str) -> dict[str, str]:
     """The environment of what is started at `path`. Another shell of ours has all of `foreign`, which it holds; any
     other program may start one (`xargs bash -c`, find, env, parallel), and has a second copy of the functions, unless
-    they are many."""
-    if os.path.basename(path) == os.path.basename(program):
+    they are many. Not so shells of others: a function that one of them takes back would come again."""
+    called = os.path.basename(path)
+    if called == os.path.basename(program):
         return packed(environment, foreign, ours=is_same_file(path, program))
+    if called in _SHELLS:
+        return environment
     functions = {name: value for name, value in foreign.items() if name.startswith(_PREFIX)}
     found = packed(environment, functions, ours=False) if functions else environment
     return environment if _variable(1) in found else found

@@ -219,7 +219,7 @@ class JobTable:
         if not interrupted:
             _report_death(rt, job)
         if self.order and settles:
-            self.settle(rt)
+            rt.settle_jobs()
         rt.signals.waited(killed, apart=rt.interactive and bool(job.pgid))
         if interrupted:
             if rt.loops or signals.SIGINT not in rt.signals.traps:

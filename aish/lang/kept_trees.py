@@ -16,6 +16,7 @@ import sys
 from time import time
 
 from aish.lang import tree
+from aish.lang.text import ENCODING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _identity(status: os.stat_result, began_s: float) -> tuple[object, ...] | No
     own = image([f"aish.lang.{name}" for name in _READING]) if image is not None else None
     if own is None:
         own = _own_files(began_s)
-    return None if own is None else (sys.version, own, *file)
+    return None if own is None else (sys.version, ENCODING, own, *file)
 
 
 def _own_files(began_s: float) -> tuple[object, ...] | None:
@@ -134,7 +135,7 @@ class KeptParser:
             state: State = [self.posix, self.extended, dict(self.aliases or {})]
             if self._at < len(self._commands):
                 number, end, data = self._commands[self._at]
-                if self._states[number] == state and self._has(end):
+                if self._states[number] == state and self._has(end) and self._commands:
                     self._at += 1
                     self.pos = end
                     return decoded(data, self._kinds)  # type: ignore[no-any-return]  # it was a Sequence
@@ -143,6 +144,12 @@ class KeptParser:
                 return None
             self._recording = self._recorder()
         return self._read_on(self._recording)
+
+    def distrust(self) -> None:
+        """The file has changed since it was opened: what comes now is to be read."""
+        self._commands.clear()
+        self._end = None
+        self._at = 0
 
     def recover(self) -> None:
         """After a ParseError: go on behind the line that it stands on."""

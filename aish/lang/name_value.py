@@ -56,8 +56,9 @@ def split_assignment(word: Word, *, deep: bool = False) -> Assign | None:
     return Assign(word.start, word.end, name, Word(begin, word.end, _value_tildes(parts, deep)), append)
 
 
-def argument_tildes(word: Word) -> Word:
-    """A word of the form name=value that is no assignment, with the tildes in the value found: those of bash."""
+def argument_tildes(word: Word, *, bash: bool = True) -> Word:
+    """A word of the form name=value that is no assignment, with the tildes in the value found: those of `bash`, which
+    posix mode leaves alone."""
     first = word.parts[0] if word.parts else None
     if type(first) is not Literal or "=" not in first.text:
         return word
@@ -68,7 +69,7 @@ def argument_tildes(word: Word) -> Word:
     if not tildes:
         return word
     for part in tildes:
-        part.bash = True
+        part.bash = bash
     begin = found.value.start
     head = Literal(first.start, begin, first.text[: first.text.index("=") + 1])
     return Word(word.start, word.end, [head, *found.value.parts])

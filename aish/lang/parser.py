@@ -308,6 +308,8 @@ class Parser(Compounds):
         words: list[Word] = []
         redirects: list[Redirect] = []
         declaring = texts = False
+        tilded = True
+        """Whether tildes in arguments of the form name=value are bash's alone."""
         while True:
             tok = self.tok
             if tok.kind is NUMBER or (tok.kind is OPERATOR and tok.text in REDIRECTS):
@@ -336,8 +338,11 @@ class Parser(Compounds):
             self.advance()
             if not words:
                 declaring, texts = tok.text in DECLARING, tok.text in TAKING_TEXT
+                tilded = tok.text != "alias"
+            elif len(words) == 1 and tok.text in DECLARING and words[0].literal() == "command":
+                tilded = False  # POSIX.1-2024, 2.9.1.1: it stays a declaration utility
             self.mark(tok.start, tok.end, ARGUMENT if words else COMMAND)
-            words.append(argument_tildes(tok.word) if words else tok.word)
+            words.append(argument_tildes(tok.word, bash=tilded) if words else tok.word)
             if self.tok.text == "(" and self.tok.kind is OPERATOR:
                 if len(words) > 1 or assigns or redirects:
                     self.unexpected("an argument")

@@ -148,6 +148,8 @@ class Runtime(Moments):
         self.trace_depth = 0
         """Substitutions, evals and sourced files within each other: `set -x` shows it."""
         self.pending = False
+        """Signals have come, or jobs are `unsettled`."""
+        self.unsettled = False
         self.capture: list[str] | None = None
         self.files: list[int] = []
         """Our ends of the <( ) and >( ) of the commands that are being run."""
@@ -225,9 +227,10 @@ class Runtime(Moments):
         return self.values.get("TERM") != "dumb" if self.bracketed_paste is None else self.bracketed_paste
 
     def settle_jobs(self) -> None:
-        """A command that was waited for has ended: what did meanwhile in the background."""
+        """A command that was waited for has ended: what did meanwhile in the background is told behind it, once its
+        redirections are undone."""
         if self._jobs is not None and self._jobs.order:
-            self._jobs.settle(self)
+            self.unsettled = self.pending = True
 
     def _prepare(self, environment: dict[str, str], version: str) -> None:
         """The variables that a shell sets."""

@@ -102,8 +102,8 @@ class Signals:
         """Read what was ignored on entry, undo what Python's start changed, take SIGINT."""
         ignored: set[int] = {n for n in range(1, 65) if _signal.getsignal(n) is _signal.SIG_IGN}
         default = set(_DEFAULT_AT_START)
-        if told := sys._xoptions.get("aish-ignored"):  # noqa: SLF001 -- by the launcher: they were before Python began
-            default -= {getattr(_signal, f"SIG{name}") for name in str(told).split(",")}
+        if isinstance(told := sys._xoptions.get("aish-ignored"), str):  # noqa: SLF001 -- by the launcher: they were before Python began
+            default -= {getattr(_signal, f"SIG{name}") for name in told.split(",")}
         self.ignored_at_start = frozenset(ignored - default)
         for signo in default | ignored & {SIGCHLD}:
             _signal.signal(signo, _signal.SIG_DFL)
@@ -328,6 +328,9 @@ class Signals:
                 self.rt.pending = bool(self.arrived)
                 raise Interrupted(signo)
         self.rt.pending = False
+        if self.rt.unsettled:
+            self.rt.unsettled = False
+            self.rt.jobs.settle(self.rt)
 
     def poll_apart(self) -> None:
         """Run the actions of signals that came before a command, or while it is typed. What goes wrong in one is

@@ -426,5 +426,6 @@ class Variables(Scopes):
         """`export -f`: as bash, and a shell of ours, find it in the environment; None takes it out."""
         self.foreign.pop(f"BASH_FUNC_{name}%%", None)
         if body is not None:
-            self.foreign[f"BASH_FUNC_{name}%%"] = f"() {body}"
+            text = body if body.startswith("{") else f"{{ {body}\n}}"  # as it is looked for there
+            self.foreign[f"BASH_FUNC_{name}%%"] = f"() {text}"
         self._environment = None

@@ -34,6 +34,7 @@ class ScriptFile:
         if b"\0" in self.rest.partition(b"\n")[0] or self.rest[:4] == b"\x7fELF":
             raise CommandError(f"{path}: a binary file, not a script", status=126)
         self.got_bytes = len(self.rest)
+        self.kept: KeptParser | None = None
         self.is_long = self.got_bytes > _LONG_BYTES
         if self.is_long:
             from aish.lang import common  # noqa: F401
@@ -47,6 +48,8 @@ class ScriptFile:
                 break
             self.got_bytes += len(block)
             self.rest += block
+            if self.kept is not None and self._has_changed():
+                self.kept.distrust()  # by the script itself perhaps, behind what it has run
         piece, self.rest = self.rest[:end], self.rest[end:]
         return decode(piece)
 
@@ -60,4 +63,9 @@ class ScriptFile:
             return None
         from aish.lang.kept_trees import parser_of
 
-        return parser_of(source, self.status, folder, self.began_s, self.more, self.ended)
+        self.kept = parser_of(source, self.status, folder, self.began_s, self.more, self.ended)
+        return self.kept
+
+    def _has_changed(self) -> bool:
+        now = os.fstat(self.fd)
+        return now.st_ctime_ns != self.status.st_ctime_ns or now.st_mtime_ns != self.status.st_mtime_ns

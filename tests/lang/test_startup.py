@@ -142,6 +142,20 @@ def test_what_came_by_its_own_name_is_newer() -> None:
     assert environment == {name: "() { changed; }"}
 
 
+def test_no_second_copy_for_shells_of_others() -> None:
+    """Fault: what bash had unset, or made anew, came back as it was (where /bin/sh, the launcher's, is dash)."""
+    found = {"BASH_FUNC_f%%": "() { :; }"}
+    assert handed_on(found, found, "/bin/bash", "/bin/aish") == found
+
+
+@pytest.mark.parametrize("name", ["#a", "if", "!", "{", "a;b"])
+def test_a_function_of_the_environment_has_a_name_that_is_a_word(name: str, aish: Aish) -> None:
+    value = "() { :; }"
+    name = f"BASH_FUNC_{name}%%"
+    found = aish("declare -F", env=aish.environment | {PACKED: f"{len(name)} {len(value)} {name}{value}"})
+    assert (found.out, found.err) == ("", "")
+
+
 def test_no_second_copy_of_many_functions() -> None:
     """There is a limit to a whole environment; nor is there one of what is no function."""
     for found in ({f"BASH_FUNC_f{n}%%": "x" * 1000 for n in range(150)}, {"a.b": "c"}):

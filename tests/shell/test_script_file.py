@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 _BOOT = f"""import sys, os
 sys.path.insert(0, {str(ROOT)!r})
+from aish.lang import text
+if "CODEC" in os.environ:
+    text.ENCODING = os.environ["CODEC"]
 from aish.lang import kept_trees
 from aish.shell import main
 kept_trees._SETTLED_S = -60.0  # also a script that was just written
@@ -129,6 +132,27 @@ def test_a_script_in_several_blocks_is_kept(aish: Aish) -> None:
     assert run(aish, "s")[0].out == "90 2001\n"
     found, parsed = run(aish, "s")
     assert (found.out, parsed) == ("90 2001\n", False)
+
+
+def test_what_a_script_changes_behind_itself_is_run_as_it_is_then(aish: Aish) -> None:
+    """In a block that was not read yet, of a tree that is kept."""
+    padding = "# padding that fills a block of a script\n" * 2000
+    text = f"[ $1 = no ] || sh ./change\n{padding}echo old\n"
+    (aish.folder / "s").write_text(text)
+    (aish.folder / "change").write_text(f"printf new | dd of=s bs=1 seek={len(text) - 4} conv=notrunc 2>/dev/null\n")
+    assert run(aish, "s", "no")[0].out == "old\n"
+    assert run(aish, "s", "no")[0].out == "old\n"
+    assert run(aish, "s", "yes")[0].out == "new\n"
+
+
+def test_bytes_are_what_they_are_in_the_encoding_of_the_shell(aish: Aish, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault: a tree that was kept under UTF-8 gave other bytes, and a cut-off text, under an 8-bit locale."""
+    text = b"x=\xc3\xa9\xc3\xa9; printf $x | od -An -tx1\necho \xc3\xa9 end\n"
+    (aish.folder / "s").write_bytes(PADDING.encode() + text)
+    first = run(aish, "s")[0].out
+    for encoding in ("latin-1", "utf-8"):
+        monkeypatch.setitem(aish.environment, "CODEC", encoding)
+        assert run(aish, "s")[0].out == first, encoding
 
 
 def test_more_of_a_script_is_run_than_the_last_time(aish: Aish) -> None:

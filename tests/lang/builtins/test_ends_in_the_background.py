@@ -22,6 +22,8 @@ PROGRAMS = [
     "(exit 3) & sleep 0.2; wait -n; echo $?",
     "sleep 0.05 & x=$(sleep 0.3); jobs; true; jobs",
     "sleep 0.05 & p=$!; (sleep 0.3); jobs; wait $p; echo $?",
+    "sleep 4 & kill -9 $!; /bin/sleep 0.1 2>err; echo $(cat err); jobs",
+    "sleep 4 & kill -9 $!; (sleep 0.1) 2>err && kill %1; echo $? $(cat err)",
     "sh -c 'kill -9 $$' & sleep 0.2; echo a; jobs; wait %1; echo $?",
     "sh -c 'kill -USR1 $$' & wait $!; echo $?; trap : USR1; sh -c 'kill -USR1 $$' & wait $!; echo $?",
     "sleep 5 & kill $!; wait $!; echo $?; jobs; sh -c 'kill -PIPE $$' & wait $!; sh -c 'kill -INT $$' & wait $!",
