@@ -10,6 +10,7 @@ import os
 from aish.lang.runtime import Function
 from aish.lang.source import ParseError, Source
 from aish.lang.text import encode, is_name
+from aish.lang.words import RESERVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def adopt(rt: Runtime, variable: str) -> None:
     name = variable[len(_PREFIX) : -len(_SUFFIX)]
     if not variable.endswith(_SUFFIX) or not text.startswith("() {") or not name or "/" in name:
         return
-    if not _NO_WORD.isdisjoint(name):
+    if not _NO_WORD.isdisjoint(name) or name[0] == "#" or name in RESERVED:
         return
     definition = f"{name} {text}"
     rt.functions[name] = Function(_on_first_call(name, definition), definition, text[3:])
