@@ -8,6 +8,9 @@ _STATE = 3
 """The first field behind the program's name in /proc/PID/stat; they are counted from 1."""
 _ARGUMENTS_BEGIN, _ARGUMENTS_END = 48 - _STATE, 49 - _STATE
 
+_MOST_BYTES = 4000
+"""Of a longer place the kernel would show one page: then the words stay as they are."""
+
 
 def show_as(name: str, words: list[str]) -> None:
     """Have tmux, terminals, ps and pgrep show `name words…`. Where the system does not let us, they show Python.
@@ -20,7 +23,7 @@ def show_as(name: str, words: list[str]) -> None:
             fields = file.read().rpartition(b")")[2].split()
         begin, end = int(fields[_ARGUMENTS_BEGIN]), int(fields[_ARGUMENTS_END])
         room = end - begin - 2
-        if begin and room > 0:
+        if begin and 0 < room < _MOST_BYTES:
             with open("/proc/self/mem", "r+b", buffering=0) as memory:
                 memory.seek(begin)
                 memory.write(text[:room].ljust(room + 1, b"\0") + b" ")

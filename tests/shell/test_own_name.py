@@ -33,3 +33,15 @@ def test_its_environment_lies_behind_them_untouched(shell: Shell) -> None:
 
 def test_a_program_has_its_own(shell: Shell) -> None:
     assert "sleep 1000" in shell.run("sleep 1000 & ps -o args= -p $!; kill $!")
+
+
+def test_many_words_are_left_as_they_are(tmp_path: Path) -> None:
+    """Fault: of more than a page the kernel showed the first page, and the rest of the words were gone."""
+    words = [f"{number}{'w' * 300}" for number in range(20)]
+    made = Shell("aish", tmp_path / "aish", "--noediting", "-i", "-s", *words)
+    try:
+        shown = Path(f"/proc/{made.child.pid}/cmdline").read_bytes()
+        assert shown.endswith("\0".join(["", *words, ""]).encode())
+        assert Path(f"/proc/{made.child.pid}/comm").read_text() == "aish\n"
+    finally:
+        made.close()
