@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 MOST_BYTES = 8 << 20
 SUM_BYTES = 8
 """In front: most of a file is decoded long after it was read, and marshal does not notice what a disk lost."""
-OTHERS_WRITE = 0o022
+_OTHERS_WRITE = 0o022
 _SETTLED_S, _COARSE_SETTLED_S = 0.1, 2.5
 """A file that has just changed may change again within the same tick of its clock: of 10 ms at most, but for the file
 systems that count whole seconds, or pairs of them."""
 _SECOND_NS = 1_000_000_000
-_KIND_OF_FILE, _REGULAR = 0o170000, 0o100000  # of `stat`, a module that a lean start does without
+REGULAR, FOLDER, _KIND_OF_FILE = 0o100000, 0o040000, 0o170000  # of `stat`, a module that a lean start does without
 _PRIME = (1 << 61) - 1
 _FEW = 200
 """Characters that are looked at behind each command for whether it is the last one."""
@@ -68,7 +68,7 @@ def parser_of(
     `more` gives more of its text, '' at the end; None: all of it is in `source`. `ended`: whether more would."""
     settled = _SETTLED_S if status.st_ctime_ns % _SECOND_NS else _COARSE_SETTLED_S
     fresh = time() - max(status.st_mtime, status.st_ctime) < settled
-    if not folder or fresh or status.st_mode & _KIND_OF_FILE != _REGULAR or os.geteuid() != os.getuid():
+    if not folder or fresh or status.st_mode & _KIND_OF_FILE != REGULAR or os.geteuid() != os.getuid():
         return None
     try:
         identity = _identity(status, began_s)
@@ -77,7 +77,8 @@ def parser_of(
     if identity is None:
         return None
     place = f"{folder}/{status.st_dev:x}-{status.st_ino:x}"
-    return KeptParser(source, place, identity, more, ended)
+    parser = KeptParser(source, place, identity, more, ended)
+    return parser if parser.is_kept or _can_be_kept(folder) else None
 
 
 def _identity(status: os.stat_result, began_s: float) -> tuple[object, ...] | None:
@@ -125,6 +126,8 @@ class KeptParser:
         self._more = more
         self._ended = ended
         self._kinds, self._states, self._commands, self._end = _read(place, identity)
+        self.is_kept = bool(self._commands)
+        """Whether anything is, from before."""
         self._at = 0
         self._recording: RecordingParser | None = None
         """What reads the rest of the text, once something was not kept."""
@@ -207,10 +210,7 @@ def _read(place: str, identity: tuple[object, ...]) -> Kept:
         return nothing
     try:
         status = os.fstat(fd)
-        regular = status.st_mode & _KIND_OF_FILE == _REGULAR
-        if not regular or status.st_uid != os.geteuid() or status.st_mode & OTHERS_WRITE:
-            return nothing
-        if status.st_size > MOST_BYTES:
+        if not is_ours(status, REGULAR) or status.st_size > MOST_BYTES:
             return nothing
         data = os.read(fd, status.st_size)
     except OSError:
@@ -224,6 +224,33 @@ def _read(place: str, identity: tuple[object, ...]) -> Kept:
     except (EOFError, ValueError, TypeError, MemoryError):
         return nothing  # by another Python
     return ([_kind(*kind) for kind in kinds], states, commands, end) if known == identity else nothing
+
+
+def is_ours(status: os.stat_result, kind: int) -> bool:
+    """Whether it is of this kind, and nobody else's to write."""
+    of_kind = status.st_mode & _KIND_OF_FILE == kind
+    return of_kind and status.st_uid == os.geteuid() and not status.st_mode & _OTHERS_WRITE
+
+
+def above(folder: str) -> str:
+    """What is there of the folder: it, or one of the three that it is in: a home that is not there is not made.
+    Raises OSError."""
+    for _ in range(3):
+        try:
+            os.stat(folder)
+        except OSError:
+            folder = folder.rpartition("/")[0]
+        else:
+            return folder
+    os.stat(folder)
+    return folder
+
+
+def _can_be_kept(folder: str) -> bool:
+    try:
+        return os.access(above(folder), os.W_OK | os.X_OK)
+    except OSError:
+        return False
 
 
 def sum_of(data: bytes) -> bytes:

@@ -1,11 +1,13 @@
-"""Reading what is not kept yet of a file, and writing it down for the next shell (aish.lang.kept_trees)."""
+"""Reading what is not kept yet of a file, and writing it down for the next shell (aish.lang.kept_trees).
+
+By system calls alone: the rest of `os`, and `stat` and `resource`, would be a tenth of a short script's first run.
+"""
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import marshal
 import os
-import resource
-import stat
 
 from aish.lang import kept_trees, tree
 from aish.lang.lexer import NEWLINE, Token
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_FILES = 500
 MOST_TOGETHER_BYTES = 64 << 20
+_THINNED_EVERY = 16
+"""So many shells write before one looks at them all."""
 
 
 class RecordingParser(Parser):
@@ -143,28 +147,42 @@ class Encoder:
 
 def _write(place: str, data: bytes) -> None:
     """Raises OSError."""
-    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if 0 <= most < len(data):
-        return  # writing would end the shell, by SIGXFSZ
-    folder = os.path.dirname(place)
-    cache = os.path.dirname(os.path.dirname(folder))
-    above = cache if os.path.exists(cache) else os.path.dirname(cache)
-    if os.stat(above).st_uid != os.geteuid():  # a home that is not there is not made
+    folder = place.rpartition("/")[0]
+    above = kept_trees.above(folder)
+    if os.stat(above).st_uid != os.geteuid():
         return  # root in somebody's home: what it made there would be in that user's way
-    os.makedirs(folder, 0o700, exist_ok=True)
+    if above != folder:
+        _make(above, folder)
     status = os.lstat(folder)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & kept_trees.OTHERS_WRITE:
+    if not kept_trees.is_ours(status, kept_trees.FOLDER):
         return
     fresh = f"{place}.{os.getpid()}"
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    told = _signal.signal(_signal.SIGXFSZ, _signal.SIG_IGN)  # of a limit that is the script's: an error here
     try:
-        with open(fd, "wb") as file:
-            file.write(data)
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        finally:
+            os.close(fd)
+            _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL if told is None else told)
         os.rename(fresh, place)
     except BaseException:
         os.unlink(fresh)
         raise
-    _thin_out(folder)
+    if os.getpid() % _THINNED_EVERY == 0:
+        _thin_out(folder)
+
+
+def _make(above: str, folder: str) -> None:
+    """Make the folders below `above`. Raises OSError."""
+    made = above
+    for name in folder[len(above) + 1 :].split("/"):
+        made = f"{made}/{name}"
+        try:
+            os.mkdir(made, 0o700)
+        except FileExistsError:
+            pass  # by another shell
 
 
 def _thin_out(folder: str) -> None:

@@ -60,7 +60,10 @@ def _starts(shell: Shell, folder: str) -> dict[str, tuple[tuple[str, ...], dict[
     every = {"bare_ms": (shell.bare, {}), "true_ms": ((*shell.argv, "-c", "true"), {})}
     if shell.posix or shell.name not in ("fish", "xonsh"):
         every["fifty_ms"] = (*shell.argv, f"{folder}/fifty"), {}
-        every["unkept_ms"] = (*shell.argv, f"{folder}/fifty"), {"HOME": ""}  # there is no folder for its tree
+        every["unkept_ms"] = (
+            (*shell.argv, f"{folder}/fifty"),
+            {"XDG_CACHE_HOME": "/dev/null"},
+        )  # no folder for its tree
         every["substitution_ms"] = (*shell.argv, "-c", SUBSTITUTION), {}
     return every
 
