@@ -362,6 +362,26 @@ def test_many_lines_here_and_in_the_file(shells: Callable[..., History]) -> None
     assert time.process_time() - began < 1.0
 
 
+def test_a_late_answer_is_waited_for_once(shells: Callable[..., History], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault: while the companion took more than 20 ms to answer, every look asked and waited anew, without end."""
+    history = shells()
+    history.link.wait(lambda: history.known, 20.0)
+    asked: list[Callable[[object], None]] = []
+    waits: list[float] = []
+    monkeypatch.setattr(history.link, "begin", lambda what, within_s, then, **fields: asked.append(then))
+    monkeypatch.setattr(history.link, "wait", lambda happened, within_s: waits.append(within_s))
+    for _ in range(3):
+        if history.may_be_old():
+            history.look_again()
+    assert (len(asked), len(waits)) == (1, 1)
+    history.renew()  # the next prompt, and the answers come after all
+    asked[0](["one"])
+    assert not history.may_be_old()  # the second may still be far
+    asked[1](["one", "two"])
+    assert history.may_be_old()
+    assert history.unique == ["one", "two"]
+
+
 @pytest.mark.parametrize("size", ["9" * 5000, "0" * 5000 + "2", "²", "٢"])
 def test_histsize_of_any_text(shells: Callable[..., History], size: str) -> None:
     """More than 4,300 digits were a fault before the first prompt."""
