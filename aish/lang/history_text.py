@@ -77,30 +77,50 @@ class Files:
 
 
 def cut(path: str, most: int) -> None:
-    """Leave the last lines only, with their times (HISTFILESIZE). Raises OSError."""
+    """Leave the last lines only, with their times (HISTFILESIZE), and the file whose it was. Raises OSError."""
     if is_database(path) or not os.path.isfile(path):
         return
     path = os.path.realpath(path)
     with open(path, "rb") as file:
         rows = file.read().removesuffix(b"\n").split(b"\n")
-        mode = os.fstat(file.fileno()).st_mode
+        was = os.fstat(file.fileno())
     at = len(rows)
     while at and (most or _is_time(rows[at - 1])):
         at -= 1
         most -= not _is_time(rows[at])
     if not at:
         return
+    data = b"".join([row + b"\n" for row in rows[at:]])
     import tempfile
 
     fd, new = tempfile.mkstemp(dir=os.path.dirname(path))
     try:
         with open(fd, "wb") as file:
-            os.fchmod(fd, stat.S_IMODE(mode))
-            file.write(b"".join([row + b"\n" for row in rows[at:]]))
-        os.replace(new, path)
+            if _given_to(fd, was):
+                os.fchmod(fd, stat.S_IMODE(was.st_mode))
+                file.write(data)
+                file.flush()
+                os.replace(new, path)
+                return
     except OSError:
         os.unlink(new)
         raise
+    os.unlink(new)
+    with open(path, "r+b") as file:  # it is longer: there is room
+        file.write(data)
+        file.truncate()
+
+
+def _given_to(fd: int, was: os.stat_result) -> bool:
+    """Whether it could be made the file of whoever owns the other: root, with the HOME of a user, has made it."""
+    made = os.fstat(fd)
+    if (made.st_uid, made.st_gid) == (was.st_uid, was.st_gid):
+        return True
+    try:
+        os.fchown(fd, was.st_uid, was.st_gid)
+    except OSError:
+        return False
+    return True
 
 
 def _is_time(row: bytes) -> bool:

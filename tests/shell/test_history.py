@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.lang import history_text
 from aish.lang.history_text import Files
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
@@ -302,6 +303,45 @@ def test_a_text_file_is_cut(tmp_path: Path, size: str, listed: str, left: str) -
     assert (tmp_path / "hf").read_text() == left
     assert (tmp_path / "hf").stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "link").is_symlink()
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_cut_text_file_keeps_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may: bool) -> None:
+    """Fault: the file of a user that root had cut, with the user's HOME, was root's."""
+    path = tmp_path / "hf"
+    path.write_text("one\ntwo\nthree\n")
+    path.chmod(0o600)
+    before = path.stat()
+    given: list[tuple[int, int]] = []
+
+    def fchown(fd: int, uid: int, gid: int) -> None:
+        given.append((uid, gid))
+        if not may:
+            raise PermissionError
+
+    whose = os.fstat
+
+    def fstat(fd: int) -> os.stat_result:
+        """Who runs the tests may give no file away: what is made is another's."""
+        found = whose(fd)
+        return found if found.st_size else os.stat_result([*found[:4], found.st_uid + 1, *found[5:]])
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    monkeypatch.setattr(os, "fstat", fstat)
+    history_text.cut(str(path), 2)
+    assert given == [(before.st_uid, before.st_gid)]
+    assert path.read_text() == "two\nthree\n"
+    assert path.stat().st_mode == before.st_mode
+    assert (path.stat().st_ino == before.st_ino) is not may  # it is written in place where it cannot be given
+    assert os.listdir(tmp_path) == ["hf"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_root_cuts_the_file_of_a_user(tmp_path: Path) -> None:
+    (tmp_path / "hf").write_text("one\ntwo\nthree\n")
+    os.chown(tmp_path / "hf", 1000, 1001)
+    history_text.cut(str(tmp_path / "hf"), 2)
+    assert ((tmp_path / "hf").stat().st_uid, (tmp_path / "hf").stat().st_gid) == (1000, 1001)
 
 
 def test_the_times_in_a_text_file_are_no_commands(tmp_path: Path) -> None:
