@@ -141,6 +141,49 @@ def test_files_that_are_read_on(tmp_path: Path) -> None:
     assert files.read(path, new=True) == []
 
 
+def test_a_file_that_is_emptied_here_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """Fault: after `history -c; history -w` the place was that of the old file: lines of others were missed, and one
+    was begun in its midst."""
+    path = str(tmp_path / "hf")
+    files, other = Files(), Files()
+    other.write(path, ["a", "b", "c", "d"], append=True)
+    assert files.read(path) == ["a", "b", "c", "d"]
+    files.write(path, [], append=False)
+    other.write(path, ["x", "y", "z", "1", "2"], append=True)
+    assert files.read(path, new=True) == ["x", "y", "z", "1", "2"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 500, 1001])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_file_that_another_shell_has_cut_is_read_on(tmp_path: Path, most: int, again: bool) -> None:
+    """Fault: the place was that of the longer file: new lines were missed until the cut one had grown beyond it."""
+    path = str(tmp_path / "hf")
+    files, other = Files(), Files()
+    other.write(path, [f"line {number}" for number in range(1000)], append=True)
+    files.read(path)
+    if again:
+        assert files.read(path, new=True) == []
+    other.write(path, ["other"], append=True)
+    history_text.cut(path, most + 1)
+    files.write(path, ["own"], append=True)
+    other.write(path, [f"new {number}" for number in range(2000)], append=True)
+    assert files.read(path, new=True) == ["other", *[f"new {number}" for number in range(2000)]]
+    other.write(path, ["more"], append=True)
+    assert files.read(path, new=True) == ["more"]
+
+
+def test_a_file_in_the_place_of_another(tmp_path: Path) -> None:
+    """What of it is new cannot be told where it has no line of the other; a line is found whole only."""
+    path = tmp_path / "hf"
+    files = Files()
+    path.write_text("ls\n")
+    files.read(str(path))
+    for text, new in (("echo ls\nx\n", []), ("a\nb\necho ls\nx\ny\n", ["y"])):
+        (tmp_path / "made").write_text(text)
+        (tmp_path / "made").replace(path)
+        assert files.read(str(path), new=True) == new
+
+
 def test_what_is_typed_before_the_file_is_read_comes_behind_it(shells: Callable[..., History]) -> None:
     first = shells()
     typed(first, "one")
