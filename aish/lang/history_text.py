@@ -54,12 +54,15 @@ class Files:
             if not stat.S_ISREG(found.st_mode):
                 place = None
             if place is not None and which == place.file:
-                if place.end <= found.st_size:
-                    start = max(place.end - 1, 0)
-                    file.seek(start)
-                else:  # somebody has cut it where it stands
-                    place, ours = _Place(place.end, (0, 0), place.tail), []
+                start = max(place.end - max(len(place.tail), 1), 0)
+                file.seek(start)
             data = file.read()
+            there = place is None or (place.end <= found.st_size and data.startswith(place.tail))
+            if place is not None and which == place.file and not there:
+                # cut where it stands; or another, that has got the number of one that is gone
+                place, ours, start = _Place(place.end, (0, 0), place.tail), [], 0
+                file.seek(0)
+                data = file.read()
         end, tail = start + len(data), data
         if place is not None and which == place.file:
             tail = place.tail + data[place.end - start :]
@@ -68,7 +71,7 @@ class Files:
         if place is not None and which != place.file:
             data = _behind(data, place.tail)
         elif place is not None and place.end:  # the end of the line before; or the rest of one, written since
-            data = data.partition(b"\n")[2]
+            data = data[place.end - 1 - start :].partition(b"\n")[2]
         self._ours.pop(name, None)
         self._read_to[name] = _Place(end, which, _last_of(tail))
         return _lines(data)

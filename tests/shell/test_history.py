@@ -155,7 +155,8 @@ def test_a_file_that_is_emptied_here_is_read_from_its_beginning(tmp_path: Path) 
 
 @pytest.mark.parametrize("most", [1, 2, 500, 1001])
 @pytest.mark.parametrize("again", [False, True])
-def test_a_file_that_another_shell_has_cut_is_read_on(tmp_path: Path, most: int, again: bool) -> None:
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_file_that_another_shell_has_cut_is_read_on(tmp_path: Path, most: int, again: bool, in_place: bool) -> None:
     """Fault: the place was that of the longer file: new lines were missed until the cut one had grown beyond it."""
     path = str(tmp_path / "hf")
     files, other = Files(), Files()
@@ -164,8 +165,14 @@ def test_a_file_that_another_shell_has_cut_is_read_on(tmp_path: Path, most: int,
     if again:
         assert files.read(path, new=True) == []
     other.write(path, ["other"], append=True)
+    before = tmp_path / "before"
+    before.hardlink_to(path)
     history_text.cut(path, most + 1)
-    files.write(path, ["own"], append=True)
+    if in_place:
+        before.write_bytes((tmp_path / "hf").read_bytes())
+        before.replace(path)
+    else:
+        files.write(path, ["own"], append=True)
     other.write(path, [f"new {number}" for number in range(2000)], append=True)
     assert files.read(path, new=True) == ["other", *[f"new {number}" for number in range(2000)]]
     other.write(path, ["more"], append=True)
