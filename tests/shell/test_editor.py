@@ -119,6 +119,7 @@ def test_a_stuck_companion_delays_no_arrow(editor: Terminal) -> None:
     pid = companion(editor)
     os.kill(pid, signal.SIGSTOP)
     try:
+        time.sleep(0.1)  # others may have typed something
         began = time.monotonic()
         editor.type("\x1b[A")
         editor.expect("be")
