@@ -26,8 +26,6 @@ LOADED = 10_000
 _LOADED_WITHIN_S = 0.5
 _SAVED_WITHIN_S = 0.3
 _RENEWED_WITHIN_S = 0.1
-_FRESH_S = 0.02
-"""A key that is taken again behind the look comes sooner."""
 
 
 class _Line:
@@ -69,8 +67,10 @@ class History:
         """Whether the file's lines have come, or will not."""
         self.renewals = 0
         """How often lines of others have come into `unique`."""
-        self._asked_s = 0.0
-        self._waiting = False
+        self._outstanding = 0
+        """Renewals that were asked for and have not come."""
+        self._late = False
+        """A key has waited for them in vain: none waits again before they have come."""
         if "HISTFILE" not in rt.values:
             rt.vars.set("HISTFILE", self._path)
         self._text = not os.isatty(0) and self.on_disk and self._names_text()
@@ -255,20 +255,19 @@ class History:
     def renew(self) -> None:
         """Have the lines of all shells looked up, for the next prompt."""
         if self.on_disk:
-            self._asked_s, self._waiting = time.monotonic(), True
+            self._outstanding += 1
             self.link.begin("history_unique", 5.0, self._renewed, most=LOADED // 2)
 
     def may_be_old(self) -> bool:
-        """Whether another shell has had the time to write since `unique` was looked up."""
-        return self.on_disk and (self._waiting or time.monotonic() - self._asked_s > _FRESH_S)
+        """Whether other shells may have written since `unique` was looked up, and looking is worth a key's while."""
+        return self.on_disk and not self._late
 
     def look_again(self) -> None:
         """Have `unique` looked up while a line is edited; that gets a moment."""
-        if not self._waiting:
+        if not self._outstanding:
             self.renew()
-        self._asked_s = time.monotonic()
-        self.link.wait(lambda: not self._waiting, _RENEWED_WITHIN_S)
-        self._waiting = False  # who is late comes in before the next prompt
+        self.link.wait(lambda: not self._outstanding, _RENEWED_WITHIN_S)
+        self._late = self._outstanding > 0  # who is late comes in when it comes, and delays no other key
 
     # ------------------------------------------------------------------------------------------ parts
 
@@ -294,7 +293,10 @@ class History:
         self._loaded = [(number, line, when) for number, (line, when) in enumerate(before, 1)]
 
     def _renewed(self, found: object) -> None:
-        self.known, self._waiting = True, False
+        self.known = True
+        self._outstanding = max(self._outstanding - 1, 0)
+        if not self._outstanding:
+            self._late = False
         if isinstance(found, list):
             self.renewals += 1
             own = [line.text for line in reversed(self._lines)]

@@ -17,6 +17,7 @@ from prompt_toolkit.enums import DEFAULT_BUFFER, EditingMode
 from prompt_toolkit.filters import Condition, emacs_insert_mode, emacs_mode, has_focus, vi_navigation_mode
 from prompt_toolkit.formatted_text import ANSI, FormattedText, merge_formatted_text, to_formatted_text
 from prompt_toolkit.key_binding import DynamicKeyBindings, KeyBindings, merge_key_bindings
+from prompt_toolkit.key_binding.key_processor import KeyPress
 from prompt_toolkit.shortcuts import CompleteStyle
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
@@ -127,6 +128,7 @@ class Prompt:
         self._editors: dict[bool, Editor] = {}
         """On paper, and on a screen."""
         self._changes: dict[bool, LastChange] = {}
+        self._looked: list[KeyPress] = []
         self.editor = self._editor_on(self._is_paper)
         link.watcher = self._watch
 
@@ -195,7 +197,7 @@ class Prompt:
         found.add("c-x", "c-e", filter=here & emacs_mode)(_open_editor)
         found.add("v", filter=here & vi_navigation_mode)(_open_editor)
         found.add(".", filter=here & vi_navigation_mode)(self._change_again)
-        old = here & Condition(lambda: self._lines.may_be_old(self.session.default_buffer))
+        old = here & Condition(lambda: not self._looked_for() and self._lines.may_be_old(self.session.default_buffer))
         for key in ("up", "c-p", "c-r", "c-s"):
             found.add(key, filter=old)(self._look_back)
         for key in ("k", "/", "?"):
@@ -214,7 +216,12 @@ class Prompt:
     def _look_back(self, event: KeyPressEvent) -> None:
         """Before a key that shows lines typed before: those that other shells have run since this prompt came."""
         self._lines.bring_up(self.session.default_buffer)
-        event.app.key_processor.feed_multiple(event.key_sequence, first=True)
+        self._looked = [KeyPress(key.key, key.data) for key in event.key_sequence]
+        event.app.key_processor.feed_multiple(self._looked, first=True)
+
+    def _looked_for(self) -> bool:
+        """Whether the key that is being matched is one that `_look_back` has put back, however long it took."""
+        return any(key is looked for key in get_app().key_processor.key_buffer for looked in self._looked)
 
     def _edit(self, begin: Document) -> str | Pressed | InEditor | None:
         """The line, or the key that runs a command before it goes on."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from aish.lang import history_text
 from aish.lang.history_text import Files
 from aish.lang.host import NoHost
 from aish.lang.runtime import Runtime
@@ -138,6 +139,56 @@ def test_files_that_are_read_on(tmp_path: Path) -> None:
     assert files.read(path, new=True) == ["g"]
     files.write(path, ["h"], append=False)
     assert files.read(path, new=True) == []
+
+
+def test_a_file_that_is_emptied_here_is_read_from_its_beginning(tmp_path: Path) -> None:
+    """Fault: after `history -c; history -w` the place was that of the old file: lines of others were missed, and one
+    was begun in its midst."""
+    path = str(tmp_path / "hf")
+    files, other = Files(), Files()
+    other.write(path, ["a", "b", "c", "d"], append=True)
+    assert files.read(path) == ["a", "b", "c", "d"]
+    files.write(path, [], append=False)
+    other.write(path, ["x", "y", "z", "1", "2"], append=True)
+    assert files.read(path, new=True) == ["x", "y", "z", "1", "2"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 500, 1001])
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_file_that_another_shell_has_cut_is_read_on(tmp_path: Path, most: int, again: bool, in_place: bool) -> None:
+    """Fault: the place was that of the longer file: new lines were missed until the cut one had grown beyond it."""
+    path = str(tmp_path / "hf")
+    files, other = Files(), Files()
+    other.write(path, [f"line {number}" for number in range(1000)], append=True)
+    files.read(path)
+    if again:
+        assert files.read(path, new=True) == []
+    other.write(path, ["other"], append=True)
+    before = tmp_path / "before"
+    before.hardlink_to(path)
+    history_text.cut(path, most + 1)
+    if in_place:
+        before.write_bytes((tmp_path / "hf").read_bytes())
+        before.replace(path)
+    else:
+        files.write(path, ["own"], append=True)
+    other.write(path, [f"new {number}" for number in range(2000)], append=True)
+    assert files.read(path, new=True) == ["other", *[f"new {number}" for number in range(2000)]]
+    other.write(path, ["more"], append=True)
+    assert files.read(path, new=True) == ["more"]
+
+
+def test_a_file_in_the_place_of_another(tmp_path: Path) -> None:
+    """What of it is new cannot be told where it has no line of the other; a line is found whole only."""
+    path = tmp_path / "hf"
+    files = Files()
+    path.write_text("ls\n")
+    files.read(str(path))
+    for text, new in (("echo ls\nx\n", []), ("a\nb\necho ls\nx\ny\n", ["y"])):
+        (tmp_path / "made").write_text(text)
+        (tmp_path / "made").replace(path)
+        assert files.read(str(path), new=True) == new
 
 
 def test_what_is_typed_before_the_file_is_read_comes_behind_it(shells: Callable[..., History]) -> None:
@@ -304,6 +355,45 @@ def test_a_text_file_is_cut(tmp_path: Path, size: str, listed: str, left: str) -
     assert (tmp_path / "link").is_symlink()
 
 
+@pytest.mark.parametrize("may", [True, False])
+def test_a_cut_text_file_keeps_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, may: bool) -> None:
+    """Fault: the file of a user that root had cut, with the user's HOME, was root's."""
+    path = tmp_path / "hf"
+    path.write_text("one\ntwo\nthree\n")
+    path.chmod(0o600)
+    before = path.stat()
+    given: list[tuple[int, int]] = []
+
+    def fchown(fd: int, uid: int, gid: int) -> None:
+        given.append((uid, gid))
+        if not may:
+            raise PermissionError
+
+    whose = os.fstat
+
+    def fstat(fd: int) -> os.stat_result:
+        """Who runs the tests may give no file away: what is made is another's."""
+        found = whose(fd)
+        return found if found.st_size else os.stat_result([*found[:4], found.st_uid + 1, *found[5:]])
+
+    monkeypatch.setattr(os, "fchown", fchown)
+    monkeypatch.setattr(os, "fstat", fstat)
+    history_text.cut(str(path), 2)
+    assert given == [(before.st_uid, before.st_gid)]
+    assert path.read_text() == "two\nthree\n"
+    assert path.stat().st_mode == before.st_mode
+    assert (path.stat().st_ino == before.st_ino) is not may  # it is written in place where it cannot be given
+    assert os.listdir(tmp_path) == ["hf"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_root_cuts_the_file_of_a_user(tmp_path: Path) -> None:
+    (tmp_path / "hf").write_text("one\ntwo\nthree\n")
+    os.chown(tmp_path / "hf", 1000, 1001)
+    history_text.cut(str(tmp_path / "hf"), 2)
+    assert ((tmp_path / "hf").stat().st_uid, (tmp_path / "hf").stat().st_gid) == (1000, 1001)
+
+
 def test_the_times_in_a_text_file_are_no_commands(tmp_path: Path) -> None:
     """`history -r` knew them, and what was read at the start had them as lines."""
     (tmp_path / "hf").write_text("#1700000000\nold1\n#1700000001\nold2\n")
@@ -360,6 +450,26 @@ def test_many_lines_here_and_in_the_file(shells: Callable[..., History]) -> None
     history.delete(1, 20_000, disk=False)
     assert len(history.unique) == 5000
     assert time.process_time() - began < 1.0
+
+
+def test_a_late_answer_is_waited_for_once(shells: Callable[..., History], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault: while the companion took more than 20 ms to answer, every look asked and waited anew, without end."""
+    history = shells()
+    history.link.wait(lambda: history.known, 20.0)
+    asked: list[Callable[[object], None]] = []
+    waits: list[float] = []
+    monkeypatch.setattr(history.link, "begin", lambda what, within_s, then, **fields: asked.append(then))
+    monkeypatch.setattr(history.link, "wait", lambda happened, within_s: waits.append(within_s))
+    for _ in range(3):
+        if history.may_be_old():
+            history.look_again()
+    assert (len(asked), len(waits)) == (1, 1)
+    history.renew()  # the next prompt, and the answers come after all
+    asked[0](["one"])
+    assert not history.may_be_old()  # the second may still be far
+    asked[1](["one", "two"])
+    assert history.may_be_old()
+    assert history.unique == ["one", "two"]
 
 
 @pytest.mark.parametrize("size", ["9" * 5000, "0" * 5000 + "2", "²", "٢"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from aish.shell.secret_lines import looks_secret
@@ -26,9 +28,15 @@ from aish.shell.secret_lines import looks_secret
         "sshpass -p hunter2 ssh host",
         "sshpass -phunter2 ssh host",
         "mysql -u root -psecret db",
+        "mysql -p';secret' db; ls",
+        "curl x; sshpass -e mysqldump -h host -psecret",
+        "curl -u a:$X x && curl -u b:secret x",
+        "curl -u a:$X -u b:secret x",
+        "curl -fsSLu a:secret x",
         "echo AKIAIOSFODNN7EXAMPLE",
         "hf auth login --token hf_abcdefghijklmnopqrstuv",
         "echo eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.x",
+        "echo x-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.x",
         "echo '-----BEGIN OPENSSH PRIVATE KEY-----' > key",
     ],
 )
@@ -59,8 +67,34 @@ def test_left_out(line: str) -> None:
         "sshpass -f file ssh host -p 2222",
         "mysql -u root -p db",
         "docker run -u user:group -p 80:80 image",
+        "mysql -P 3306 db; mkdir -pv some",
+        "echo mysql; mkdir -pv some",
         "mkdir -p some/where; ssh -p 2222 host",
     ],
 )
 def test_kept(line: str) -> None:
     assert not looks_secret(line) or line == "monkey=banana"
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "end"),
+    [
+        ("curl -", "u", ""),
+        ("", "curl ", ""),
+        ("", "mysql ", ""),
+        ("", "mysql x;", ""),
+        ("", "curl --user ", ""),
+        ("", "curl -u '", ""),
+        ("", "curl -u a:$X ", ""),
+        ("sshpass -p", " ", ""),
+        ("", "eyJ-", ""),
+        ("", "://a:", ""),
+        ("", "token", "="),
+        ("--token", " ", ""),
+    ],
+)
+def test_a_long_line_is_no_long_wait(begin: str, again: str, end: str) -> None:
+    """Fault: the time grew with the square of the length, 5 s for a line of 40 kB: the prompt stood after Enter."""
+    began = time.process_time()
+    looks_secret(begin + again * (200_000 // len(again)) + end)
+    assert time.process_time() - began < 1.0
