@@ -199,9 +199,9 @@ class Prompt:
         found.add(".", filter=here & vi_navigation_mode)(self._change_again)
         old = here & Condition(lambda: not self._looked_for() and self._lines.may_be_old(self.session.default_buffer))
         for key in ("up", "c-p", "c-r", "c-s"):
-            found.add(key, filter=old)(self._look_back)
+            found.add(key, filter=old, record_in_macro=False)(self._look_back)
         for key in ("k", "/", "?"):
-            found.add(key, filter=old & vi_navigation_mode)(self._look_back)
+            found.add(key, filter=old & vi_navigation_mode, record_in_macro=False)(self._look_back)
         return found
 
     def _change_again(self, event: KeyPressEvent) -> None:
@@ -217,6 +217,8 @@ class Prompt:
         """Before a key that shows lines typed before: those that other shells have run since this prompt came."""
         self._lines.bring_up(self.session.default_buffer)
         self._looked = [KeyPress(key.key, key.data) for key in event.key_sequence]
+        if event.arg_present:
+            event.key_processor.arg = str(event.arg)  # it is for the key
         event.app.key_processor.feed_multiple(self._looked, first=True)
 
     def _looked_for(self) -> bool:
