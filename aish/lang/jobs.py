@@ -218,7 +218,7 @@ class JobTable:
         interrupted = killed == signals.SIGINT and rt.interactive
         if not interrupted:
             _report_death(rt, job)
-        if self.order and settles:
+        if settles:
             rt.settle_jobs()
         rt.signals.waited(killed, apart=rt.interactive and bool(job.pgid))
         if interrupted:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
+    from aish.lang.parser import Parser
     from aish.lang.recording import RecordingParser
     from aish.lang.source import Source
 
@@ -91,6 +92,11 @@ def _identity(status: os.stat_result, began_s: float) -> tuple[object, ...] | No
     return None if own is None else (sys.version, ENCODING, own, *file)
 
 
+def state_of(parser: KeptParser | Parser) -> State:
+    """What a command is read with, and kept with."""
+    return [parser.posix, parser.extended, dict(parser.aliases or {})]
+
+
 def _own_files(began_s: float) -> tuple[object, ...] | None:
     """Ours, as they are since this shell began; None where one has changed. Raises OSError."""
     here = tree.__file__.rpartition("/")[0]
@@ -135,15 +141,15 @@ class KeptParser:
     def next(self) -> tree.Sequence | None:
         """The next complete command; None at the end of the text. Raises ParseError."""
         if self._recording is None:
-            state: State = [self.posix, self.extended, dict(self.aliases or {})]
+            state = state_of(self)
             if self._at < len(self._commands):
                 number, end, data = self._commands[self._at]
                 if self._states[number] == state and self._has(end) and self._commands:
                     self._at += 1
                     self.pos = end
                     return decoded(data, self._kinds)  # type: ignore[no-any-return]  # it was a Sequence
-            elif self._end is not None and self._has(self._end) and not self._has(self._end + 1):
-                self.pos = self._end
+            elif self._ends():
+                self.pos = len(self._source.text)
                 return None
             self._recording = self._recorder()
         return self._read_on(self._recording)
@@ -159,6 +165,11 @@ class KeptParser:
         assert self._recording is not None, "what was kept has no errors"
         self._recording.recover()
         self.pos = self._recording.pos
+
+    def _ends(self) -> bool:
+        """Whether the text ends where it did. Looking for that may tell us that the file has changed."""
+        end = self._end
+        return end is not None and self._has(end) and self._end == end and not self._has(end + 1)
 
     def _has(self, length: int) -> bool:
         """Whether there is so much text."""
@@ -287,7 +298,7 @@ class LateFunction(tree.Function):
 
 
 def decoded(data: bytes, kinds: list[Kind]) -> Any:
-    """What `recording.encoded` made bytes of."""
+    """What `recording.Encoder` made bytes of."""
     return _node(marshal.loads(data), kinds)  # noqa: S302  of ours
 
 

@@ -43,7 +43,7 @@ class RecordingParser(Parser):
 
     def next(self) -> tree.Sequence | None:
         """The next complete command."""
-        state: State = [self.posix, self.extended, dict(self.aliases or {})]
+        state = kept_trees.state_of(self)
         warn = self.warn
 
         def told(message: str, at: int) -> None:

@@ -145,6 +145,19 @@ def test_what_a_script_changes_behind_itself_is_run_as_it_is_then(aish: Aish) ->
     assert run(aish, "s", "yes")[0].out == "new\n"
 
 
+def test_a_tail_of_comments_that_a_script_changes_is_read(aish: Aish) -> None:
+    """Fault: where the text ended was forgotten between two looks at it."""
+    padding = "# padding that fills a block of a script\n" * 2000
+    text = f"[ $1 = no ] || sh ./change\n{padding}# echo old\n"
+    (aish.folder / "s").write_text(text)
+    seek = len(text) - len("# echo old\n")
+    (aish.folder / "change").write_text(f"printf '  echo new' | dd of=s bs=1 seek={seek} conv=notrunc 2>/dev/null\n")
+    assert run(aish, "s", "no")[0].out == ""
+    assert run(aish, "s", "no")[0].out == ""
+    found = run(aish, "s", "yes")[0]
+    assert (found.out, found.err, found.status) == ("new\n", "", 0)
+
+
 def test_bytes_are_what_they_are_in_the_encoding_of_the_shell(aish: Aish, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault: a tree that was kept under UTF-8 gave other bytes, and a cut-off text, under an 8-bit locale."""
     text = b"x=\xc3\xa9\xc3\xa9; printf $x | od -An -tx1\necho \xc3\xa9 end\n"
